@@ -1,0 +1,65 @@
+#pragma once
+
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "kernels/runtime/array.h"
+#include "kernels/runtime/stream.h"
+
+namespace tweedie {
+
+/// The part of an Operation that does not depend on its arguments: its name and the list of all operations.
+class OperationBase {
+ public:
+  constexpr explicit OperationBase(std::string_view name) : name_(name) {}
+  OperationBase(const OperationBase&) = delete;
+  OperationBase& operator=(const OperationBase&) = delete;
+  std::string_view name() const { return name_; }
+  virtual bool implemented_on(DeviceKind kind) const = 0;
+
+ protected:
+  ~OperationBase() = default;
+  static bool enlist(const OperationBase* operation);  // the same operation twice is listed once
+  [[noreturn]] void fail_unimplemented(DeviceKind kind) const;
+
+ private:
+  std::string_view name_;
+};
+
+/// Every operation linked into this program, by name.
+std::vector<const OperationBase*> all_operations();
+
+/// One kernel entry point: a contract (`Arguments`, described and checked in the operation's header by a free function
+/// `void validate(const Arguments&)`) and an implementation for each device. A build without CUDA simply has none for
+/// cuda, and calling it there throws "group_norm_forward has no CUDA implementation in this build".
+///
+///   // group_norm.h
+///   extern Operation<GroupNormForward> group_norm_forward;
+///   // group_norm_cpu.cpp
+///   constinit Operation<GroupNormForward> group_norm_forward{"group_norm_forward"};
+///   static const bool registered = group_norm_forward.implement(DeviceKind::cpu, &forward_cpu);
+///   // group_norm_cuda.cu and tests/reference/group_norm.cpp register theirs in the same way
+template <class Arguments>
+class Operation final : public OperationBase {
+ public:
+  using Function = void (*)(Stream&, const Arguments&);
+  constexpr explicit Operation(std::string_view name) : OperationBase(name) {}
+
+  void operator()(Stream& stream, const Arguments& arguments) const {
+    const Function function = functions_[static_cast<int>(stream.device().kind)];
+    if (function == nullptr) fail_unimplemented(stream.device().kind);
+    validate(arguments);
+    function(stream, arguments);
+  }
+  bool implement(DeviceKind kind, Function function) {
+    functions_[static_cast<int>(kind)] = function;
+    return enlist(this);
+  }
+  bool implemented_on(DeviceKind kind) const override { return functions_[static_cast<int>(kind)] != nullptr; }
+
+ private:
+  Function functions_[device_kinds] = {};
+};
+
+}  // namespace tweedie

@@ -1,0 +1,67 @@
+#include "kernels/runtime/stream.h"
+
+#include <cstring>
+
+#include "kernels/runtime/error.h"
+
+namespace tweedie {
+namespace {
+
+/// Work on the host is done when the call returns, so this stream is only a name for the host allocator and memcpy.
+class HostStream final : public Stream {
+ public:
+  explicit HostStream(DeviceKind kind) : kind_(kind) {}
+  Device device() const override { return {kind_, 0}; }
+  Allocator& allocator() override { return host_allocator(); }
+  void synchronize() override {}
+  void copy(void* to, const void* from, std::size_t bytes) override {
+    if (bytes > 0) std::memcpy(to, from, bytes);
+  }
+  void copy_from_host(void* to, const void* from, std::size_t bytes) override { copy(to, from, bytes); }
+  void copy_to_host(void* to, const void* from, std::size_t bytes) override { copy(to, from, bytes); }
+  void zero(void* to, std::size_t bytes) override {
+    if (bytes > 0) std::memset(to, 0, bytes);
+  }
+
+ private:
+  DeviceKind kind_;
+};
+
+StreamFactory& factory_of(DeviceKind kind) {
+  static StreamFactory factories[device_kinds] = {};
+  return factories[static_cast<int>(kind)];
+}
+
+Stream& make_cpu_stream(int index) {
+  require(index == 0, "device cpu:{}: there is one cpu device, cpu:0", index);
+  static HostStream stream(DeviceKind::cpu);
+  return stream;
+}
+
+Stream& make_reference_stream(int index) {
+  require(index == 0, "device reference:{}: there is one reference device", index);
+  static HostStream stream(DeviceKind::reference);
+  return stream;
+}
+
+const bool registered = register_backend(DeviceKind::cpu, &make_cpu_stream) &&
+                        register_backend(DeviceKind::reference, &make_reference_stream);
+
+}  // namespace
+
+bool register_backend(DeviceKind kind, StreamFactory make) {
+  factory_of(kind) = make;
+  return true;
+}
+
+bool has_backend(DeviceKind kind) {
+  return factory_of(kind) != nullptr;
+}
+
+Stream& default_stream(Device device) {
+  const StreamFactory make = factory_of(device.kind);
+  require(make != nullptr, "device {}: this build has no such backend", name_of(device.kind));
+  return make(device.index);
+}
+
+}  // namespace tweedie

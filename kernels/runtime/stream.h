@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/runtime/allocator.h"
+#include "kernels/runtime/device.h"
+
+namespace tweedie {
+
+/// An ordered queue of work on one device and the memory that goes with it. On the cpu and reference devices work is
+/// done when the call returns; on cuda it is done by the time `synchronize` returns.
+class Stream {
+ public:
+  virtual ~Stream() = default;
+  virtual Device device() const = 0;
+  virtual Allocator& allocator() = 0;
+  virtual void synchronize() = 0;
+  /// Copies within this device's memory, or between it and the host; ordered with the stream's other work.
+  virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
+  virtual void copy_from_host(void* to, const void* from, std::size_t bytes) = 0;
+  /// Returns when the bytes have arrived.
+  virtual void copy_to_host(void* to, const void* from, std::size_t bytes) = 0;
+  virtual void zero(void* to, std::size_t bytes) = 0;
+};
+
+/// The stream that operations on `device` use. Throws Error where this build or machine has no such device.
+Stream& default_stream(Device device);
+
+/// How a backend makes itself known: `make` creates its stream for a device index, at most once each.
+using StreamFactory = Stream& (*)(int index);
+bool register_backend(DeviceKind kind, StreamFactory make);
+bool has_backend(DeviceKind kind);
+
+}  // namespace tweedie
