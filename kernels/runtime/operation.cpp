@@ -24,6 +24,11 @@ void OperationBase::fail_unimplemented(DeviceKind kind) const {
   fail("{} has no {} implementation in this build", name_, backend);
 }
 
+Work& work_done() {
+  static Work work;
+  return work;
+}
+
 std::vector<const OperationBase*> all_operations() {
   std::vector<const OperationBase*> operations = registry();
   std::sort(operations.begin(), operations.end(),

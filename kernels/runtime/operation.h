@@ -30,9 +30,18 @@ class OperationBase {
 /// Every operation linked into this program, by name.
 std::vector<const OperationBase*> all_operations();
 
-/// One kernel entry point: a contract (`Arguments`, described and checked in the operation's header by a free function
-/// `void validate(const Arguments&)`) and an implementation for each device. A build without CUDA simply has none for
-/// cuda, and calling it there throws "group_norm_forward has no CUDA implementation in this build".
+/// What the operations called so far had to do by their contracts: the sum of `flops` and `bytes_moved`.
+struct Work {
+  double flops = 0.0;
+  double bytes = 0.0;
+};
+Work& work_done();  // of this process; operations are called from one thread
+
+/// One kernel entry point: a contract and an implementation for each device. The contract is the operation's header:
+/// `Arguments` and, for it, three functions: `void validate(const Arguments&)` throws Error on operands that do not
+/// fit, `double flops(const Arguments&)` and `double bytes_moved(const Arguments&)` are the floating-point operations
+/// that must be done (a multiply-add counts two) and the bytes that must be read and written once. A build without CUDA
+/// simply has none for cuda, and calling it there throws "group_norm_forward has no CUDA implementation in this build".
 ///
 ///   // group_norm.h
 ///   extern Operation<GroupNormForward> group_norm_forward;
@@ -50,6 +59,8 @@ class Operation final : public OperationBase {
     const Function function = functions_[static_cast<int>(stream.device().kind)];
     if (function == nullptr) fail_unimplemented(stream.device().kind);
     validate(arguments);
+    work_done().flops += flops(arguments);
+    work_done().bytes += bytes_moved(arguments);
     function(stream, arguments);
   }
   bool implement(DeviceKind kind, Function function) {

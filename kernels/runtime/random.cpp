@@ -34,4 +34,11 @@ void validate(const FillNormal& arguments) {
           name_of(arguments.samples.dtype), arguments.samples.shape);
 }
 
+double flops(const FillNormal& arguments) {
+  return 20.0 * static_cast<double>(arguments.out.count());
+}
+double bytes_moved(const FillNormal& arguments) {
+  return static_cast<double>(arguments.out.bytes() + (arguments.samples ? arguments.samples.bytes() : 0));
+}
+
 }  // namespace tweedie

@@ -61,6 +61,8 @@ struct FillNormal {
   RandomKey key;
 };
 void validate(const FillNormal& arguments);
+double flops(const FillNormal& arguments);
+double bytes_moved(const FillNormal& arguments);
 extern Operation<FillNormal> fill_normal;
 
 }  // namespace tweedie
