@@ -1,0 +1,28 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "nn/module.h"
+
+namespace tweedie {
+
+/// A network that can be a score model: pictures and a noise-level input in, pictures out. It knows nothing of noise
+/// schedules: `timesteps` go to the time embedding unchanged.
+class Network : public Module {
+ public:
+  using Module::Module;
+
+  /// x (N, H, W, C), timesteps (N) floating, labels int64 (N) or undefined: (N, H, W, C_out).
+  virtual Tensor forward(const Tensor& x, const Tensor& timesteps, const Tensor& labels, ForwardContext& context) = 0;
+  /// The text of config.json that rebuilds this network ("_class_name" says which).
+  virtual std::string config() const = 0;
+  /// Number of label classes it is conditioned on; 0 for an unconditional network.
+  virtual std::int64_t label_classes() const { return 0; }
+  virtual std::int64_t in_channels() const = 0;
+  virtual std::int64_t out_channels() const = 0;
+  /// Names that ForwardContext::taps may hold.
+  virtual std::vector<std::string> tap_names() const { return {}; }
+};
+
+}  // namespace tweedie
