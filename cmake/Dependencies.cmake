@@ -14,6 +14,6 @@ find_package(nlohmann_json REQUIRED CONFIG) # nlohmann-json3-dev
 find_path(RANDOM123_INCLUDE_DIR Random123/philox.h REQUIRED) # librandom123-dev
 find_package(benchmark REQUIRED CONFIG)   # libbenchmark-dev
 if(TWEEDIE_TESTS)
-  find_package(GTest REQUIRED CONFIG)     # libgtest-dev
+  find_package(GTest REQUIRED CONFIG)     # libgtest-dev, libgmock-dev
   include(GoogleTest)
 endif()
