@@ -26,6 +26,6 @@ struct Permute {
 void validate(const Permute& arguments);
 double flops(const Permute& arguments);
 double bytes_moved(const Permute& arguments);
-extern Operation<Permute> permute;
+extern Operation<Permute> permute_axes;
 
 }  // namespace tweedie

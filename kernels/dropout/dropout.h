@@ -17,6 +17,6 @@ struct Dropout {
 void validate(const Dropout& arguments);
 double flops(const Dropout& arguments);
 double bytes_moved(const Dropout& arguments);
-extern Operation<Dropout> dropout;
+extern Operation<Dropout> apply_dropout;
 
 }  // namespace tweedie

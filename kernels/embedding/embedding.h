@@ -17,7 +17,7 @@ struct SinusoidalEmbedding {
 void validate(const SinusoidalEmbedding& arguments);
 double flops(const SinusoidalEmbedding& arguments);
 double bytes_moved(const SinusoidalEmbedding& arguments);
-extern Operation<SinusoidalEmbedding> sinusoidal_embedding;
+extern Operation<SinusoidalEmbedding> embed_sinusoidal;
 
 /// y (N, 2 F): Gaussian Fourier features (Tancik et al. 2020; Song et al. 2021): angle = 2 pi u frequencies (F) with
 /// u = log(t) when take_log, else t; y = [sin, cos], or [cos, sin] with cos_first. Angles are formed in double.
@@ -29,7 +29,7 @@ struct FourierEmbedding {
 void validate(const FourierEmbedding& arguments);
 double flops(const FourierEmbedding& arguments);
 double bytes_moved(const FourierEmbedding& arguments);
-extern Operation<FourierEmbedding> fourier_embedding;
+extern Operation<FourierEmbedding> embed_fourier;
 
 /// y (N, C) = table[indices[n], :]; table (K, C), indices (N) int64 in [0, K) (checked on the host where it can be).
 struct EmbeddingLookup {

@@ -18,6 +18,6 @@ struct Matmul {
 void validate(const Matmul& arguments);
 double flops(const Matmul& arguments);
 double bytes_moved(const Matmul& arguments);
-extern Operation<Matmul> matmul;
+extern Operation<Matmul> matrix_multiply;
 
 }  // namespace tweedie
