@@ -1,0 +1,71 @@
+#include "experiments/common/options.h"
+
+#include <CLI/App.hpp>
+
+#include <omp.h>
+
+#include "experiments/common/command_line.h"
+#include "experiments/common/log.h"
+#include "kernels/runtime/error.h"
+
+namespace tweedie::experiments {
+
+void add_options(CommandLine& line, RunOptions& options) {
+  CLI::App& app = line.app();
+  const auto flag = [&app](const char* name, bool& value, const char* text) {
+    app.add_flag(name, value, text)->group("Run")->configurable(false);
+  };
+  app.add_option("--out", options.out, "Folder of this run; made if absent")
+      ->required()
+      ->type_name("DIR")
+      ->group("Run");
+  app.add_flag("--quick", options.quick, "Minutes on two cores, on real data, instead of the full size")->group("Run");
+  flag("--resume", options.resume, "Go on from the last checkpoint in --out");
+  flag("--overwrite", options.overwrite, "Delete the run that --out holds and start anew");
+  flag("--dry-run", options.dry_run, "Say what the run would need, and stop");
+}
+
+void add_options(CommandLine& line, ComputeOptions& options) {
+  CLI::App& app = line.app();
+  app.add_option("--seed", options.seed, "Names every random number of the run")->group("Compute");
+  app.add_option("--device", options.device, "auto (cuda where there is one), cpu or cuda")
+      ->type_name("NAME")
+      ->group("Compute");
+  app.add_option("--threads", options.threads, "Processor threads; 0 for all (or OMP_NUM_THREADS)")
+      ->check(CLI::Range(0, 4096))
+      ->group("Compute");
+  app.add_option("--log-level", options.log_level, "quiet, info or debug")
+      ->check(CLI::IsMember({"quiet", "info", "debug"}))
+      ->type_name("NAME")
+      ->group("Compute");
+}
+
+void add_options(CommandLine& line, DataOptions& options) {
+  CLI::App& app = line.app();
+  app.add_option("--data", options.data, "Data set name, or a file or folder to read")
+      ->type_name("NAME|PATH")
+      ->group("Data");
+  app.add_option("--resolution", options.resolution, "Side in pixels to bring the images to; 0 leaves them")
+      ->check(CLI::NonNegativeNumber)
+      ->group("Data");
+  app.add_option("--classes", options.classes, "Keep the images of these classes only, e.g. 0,3,7")
+      ->delimiter(',')
+      ->type_name("INT,...")
+      ->group("Data");
+  app.add_option("--subset", options.subset, "Number of training images, drawn by --subset-seed; 0 for all")
+      ->check(CLI::NonNegativeNumber)
+      ->group("Data");
+  app.add_option("--subset-seed", options.subset_seed, "Which images a subset holds")->group("Data");
+}
+
+Device apply(const ComputeOptions& options) {
+  set_log_level(parse_log_level(options.log_level));
+  if (options.threads > 0) omp_set_num_threads(options.threads);
+  try {
+    return parse_device(options.device);
+  } catch (const Error& error) {
+    throw UsageError(error.what());
+  }
+}
+
+}  // namespace tweedie::experiments

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+namespace tweedie::experiments {
+
+/// What this process may still allocate: the least of MemAvailable of /proc/meminfo, what the control group leaves
+/// and what the address-space limit (ulimit -v) leaves. Bytes.
+std::int64_t available_memory();
+/// Free bytes, for this user, on the file system that holds `path` or its nearest existing parent.
+std::int64_t available_disk(const std::filesystem::path& path);
+
+/// Call before the run starts: throw Error naming need and supply when there is too little. `purpose` completes
+/// "... for", e.g. "checkpoints and samples".
+void require_memory(std::int64_t bytes, const std::string& purpose);
+void require_disk(const std::filesystem::path& path, std::int64_t bytes, const std::string& purpose);
+
+/// "1.5 GiB".
+std::string human_bytes(std::int64_t bytes);
+/// "35 s", "4 min 10 s", "2 h 5 min".
+std::string human_duration(double seconds);
+
+}  // namespace tweedie::experiments
