@@ -6,6 +6,9 @@ namespace tweedie {
 
 // Arithmetic element by element. Not differentiable here: autograd composes the derivatives from the same operations.
 
+/// The shape that `a` and `b` broadcast to (see Binary). Throws Error naming `operation` where they do not.
+Shape broadcast_shape(std::string_view operation, const Shape& a, const Shape& b);
+
 enum class BinaryKind : std::uint8_t { add, subtract, multiply, divide };
 
 /// out = a (op) b with broadcasting: operands are aligned at their last axis, and an extent of 1 (or a missing leading
