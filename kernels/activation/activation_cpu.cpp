@@ -80,9 +80,10 @@ struct GeluTanh {
   HWY_INLINE static hn::Vec<D> derivative(D d, hn::Vec<D> x) {
     // Beyond |x| = 10 the derivative is that of relu to the last bit; the bound keeps inf * 0 away.
     x = hn::IfThenElse(hn::IsNaN(x), x, hn::Min(hn::Max(x, hn::Set(d, -10.0f)), hn::Set(d, 10.0f)));
-    const auto s = sigmoid(d, gelu_tanh_argument(d, x));
-    const auto slope = hn::MulAdd(hn::Mul(x, x), hn::Set(d, 0.214064449f), hn::Set(d, 1.59576912f));
-    return hn::MulAdd(hn::Mul(hn::Mul(x, slope), s), hn::Sub(hn::Set(d, 1.0f), s), s);
+    hn::Vec<D> s, slope;
+    sigmoid_and_slope(d, gelu_tanh_argument(d, x), s, slope);
+    const auto inner = hn::MulAdd(hn::Mul(x, x), hn::Set(d, 0.214064449f), hn::Set(d, 1.59576912f));
+    return hn::MulAdd(hn::Mul(x, inner), slope, s);
   }
 };
 

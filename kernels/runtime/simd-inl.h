@@ -83,11 +83,23 @@ HWY_INLINE hn::Vec<D> silu(D d, hn::Vec<D> x) {
   return hn::Mul(x, sigmoid(d, x));
 }
 
-/// silu'(x) = s + x s (1 - s), s = sigmoid(x)
+/// s = sigmoid(x) and its slope s (1 - s), without the cancellation of 1 - s where s is near 1.
+template <class D>
+HWY_INLINE void sigmoid_and_slope(D d, hn::Vec<D> x, hn::Vec<D>& s, hn::Vec<D>& slope) {
+  const auto one = hn::Set(d, 1.0f);
+  const auto e = exp_within(d, hn::Neg(hn::Min(hn::Abs(x), hn::Set(d, 87.0f))));
+  const auto larger = hn::Div(one, hn::Add(one, e));
+  const auto smaller = hn::Mul(e, larger);
+  slope = hn::Mul(smaller, larger);
+  s = hn::IfThenElse(hn::Lt(x, hn::Zero(d)), smaller, larger);
+}
+
+/// silu'(x) = s + x s (1 - s)
 template <class D>
 HWY_INLINE hn::Vec<D> silu_derivative(D d, hn::Vec<D> x) {
-  const auto s = sigmoid(d, x);
-  return hn::MulAdd(hn::Mul(x, s), hn::Sub(hn::Set(d, 1.0f), s), s);
+  hn::Vec<D> s, slope;
+  sigmoid_and_slope(d, x, s, slope);
+  return hn::MulAdd(x, slope, s);
 }
 
 /// The sum of all lanes in double.
