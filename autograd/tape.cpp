@@ -5,14 +5,23 @@
 #include <unordered_set>
 
 #include "kernels/elementwise/elementwise.h"
+#include "kernels/optimizer/optimizer.h"
 
 namespace tweedie {
 namespace {
 
 thread_local bool recording = true;
+thread_local bool checking = false;
 thread_local std::uint64_t next_sequence = 0;
 
 using SlotPointer = std::shared_ptr<autograd::GradientSlot>;
+
+void check_finite(std::string_view operation, std::string_view what, const Tensor& tensor) {
+  if (!is_floating(tensor.dtype())) return;
+  const std::int64_t count = nonfinite_values(tensor);
+  require(count == 0, "{} made {} values of {} in its {} of shape {} NaN or infinite", operation, count, tensor.count(),
+          what, tensor.shape());
+}
 
 void add_in_place(const Tensor& total, const Tensor& term) {
   scale_add(total.stream(), {.a = total.array(), .b = term.array(), .out = total.array()});
@@ -50,6 +59,20 @@ bool grad_enabled() {
   return recording;
 }
 
+NonfiniteCheck::NonfiniteCheck() : previous_(checking) {
+  checking = true;
+}
+NonfiniteCheck::~NonfiniteCheck() {
+  checking = previous_;
+}
+
+std::int64_t nonfinite_values(const Tensor& tensor) {
+  const Tensor count = Tensor::empty({1}, DType::int64, tensor.device());
+  const Array values = tensor.array();
+  count_nonfinite(count.stream(), {.arrays = std::span(&values, 1), .count = count.array()});
+  return count.to_host_integers()[0];
+}
+
 bool any_requires_grad(std::initializer_list<Tensor> inputs) {
   return recording &&
          std::any_of(inputs.begin(), inputs.end(), [](const Tensor& input) { return input.requires_grad(); });
@@ -62,6 +85,7 @@ Tensor record(std::string_view name, Tensor output, std::initializer_list<Tensor
 
 Tensor record(std::string_view name, Tensor output, std::span<const Tensor> inputs,
               std::function<void(Backward&)> backward) {
+  if (checking) check_finite(name, "result", output);
   if (!recording || std::none_of(inputs.begin(), inputs.end(), [](const Tensor& t) { return t.requires_grad(); }))
     return output;
   auto node = std::make_unique<autograd::Node>();
@@ -134,6 +158,9 @@ void Tensor::backward(const Tensor& cotangent) const {
       Backward context(std::move(slot->gradient), node->inputs);
       slot->gradient = Tensor();
       node->backward(context);
+      if (checking)
+        for (const SlotPointer& input : node->inputs)
+          if (input && input->gradient.defined()) check_finite(node->name, "gradient", input->gradient);
     }
     for (const SlotPointer& input : node->inputs)
       if (input) enqueue(input);

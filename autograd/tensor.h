@@ -109,6 +109,22 @@ class NoGrad {
 };
 bool grad_enabled();
 
+/// While one lives, every result of an operation and every gradient on this thread is looked through, and the first
+/// that holds a NaN or an infinity throws Error naming the operation: slow, for finding where a run went wrong.
+class NonfiniteCheck {
+ public:
+  NonfiniteCheck();
+  ~NonfiniteCheck();
+  NonfiniteCheck(const NonfiniteCheck&) = delete;
+  NonfiniteCheck& operator=(const NonfiniteCheck&) = delete;
+
+ private:
+  bool previous_;
+};
+
+/// How many values are NaN or infinite.
+std::int64_t nonfinite_values(const Tensor& tensor);
+
 /// What an operation's backward is given: the gradient of its output, and the places of its inputs' gradients.
 class Backward {
  public:

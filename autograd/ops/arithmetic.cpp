@@ -1,26 +1,11 @@
 #include "autograd/ops/arithmetic.h"
 
-#include <algorithm>
-
 #include "autograd/ops/shape.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/reduction/reduction.h"
 
 namespace tweedie {
 namespace {
-
-Shape broadcast_shape(std::string_view name, const Shape& a, const Shape& b) {
-  const int rank = std::max(a.rank(), b.rank());
-  Shape out;
-  for (int axis = 0; axis < rank; ++axis) {
-    const int axis_a = axis - (rank - a.rank()), axis_b = axis - (rank - b.rank());
-    const std::int64_t extent_a = axis_a >= 0 ? a[axis_a] : 1, extent_b = axis_b >= 0 ? b[axis_b] : 1;
-    require(extent_a == extent_b || extent_a == 1 || extent_b == 1, "{}: shapes {} and {} do not broadcast", name, a,
-            b);
-    out.append(extent_a == 1 ? extent_b : extent_a);
-  }
-  return out;
-}
 
 Tensor binary_values(BinaryKind kind, std::string_view name, const Tensor& a, const Tensor& b) {
   require(a.defined() && b.defined(), "{}: undefined operand", name);
