@@ -14,8 +14,8 @@ std::int64_t Module::parameter_count() const {
   return count;
 }
 
-Tensor& Module::register_parameter(std::string name, Tensor value, ParameterLayout layout) {
-  value.set_requires_grad(true);
+Tensor& Module::register_parameter(std::string name, Tensor value, ParameterLayout layout, bool trained) {
+  value.set_requires_grad(trained);
   parameters_.push_back(std::make_unique<Parameter>(Parameter{std::move(name), std::move(value), layout}));
   return parameters_.back()->value;
 }

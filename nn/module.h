@@ -18,7 +18,7 @@ enum class ParameterLayout : std::uint8_t { plain, convolution };
 
 struct Parameter {
   std::string name;  // dotted path from the module asked, the checkpoint's name: "down_blocks.0.resnets.1.conv1.weight"
-  Tensor value;      // a leaf that requires a gradient
+  Tensor value;      // a leaf; it requires a gradient unless it is saved but not trained (fixed Fourier frequencies)
   ParameterLayout layout = ParameterLayout::plain;
 };
 
@@ -46,8 +46,9 @@ class Module {
 
  protected:
   explicit Module(Device device) : device_(device) {}
-  /// Adds a parameter of the given values; it will require gradients.
-  Tensor& register_parameter(std::string name, Tensor value, ParameterLayout layout = ParameterLayout::plain);
+  /// Adds a parameter of the given values; it will require gradients unless `trained` is false.
+  Tensor& register_parameter(std::string name, Tensor value, ParameterLayout layout = ParameterLayout::plain,
+                             bool trained = true);
   /// Takes a sub-module over and returns it.
   template <class M>
   M& register_module(std::string name, std::unique_ptr<M> module) {

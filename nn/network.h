@@ -21,6 +21,9 @@ class Network : public Module {
   virtual std::int64_t label_classes() const { return 0; }
   virtual std::int64_t in_channels() const = 0;
   virtual std::int64_t out_channels() const = 0;
+  /// Floating-point operations of one forward pass on x (N, H, W, C): its matmuls, convolutions and attention, two for
+  /// each multiply-add. A training step does about three times as many.
+  virtual double flops(const Shape& x) const = 0;
   /// Names that ForwardContext::taps may hold.
   virtual std::vector<std::string> tap_names() const { return {}; }
 };

@@ -9,8 +9,8 @@ as float32, so that a stored value is the exact answer to half a float32 ulp and
 
 unet_<name>/
     config.json, diffusion_pytorch_model.safetensors
-                      exactly as `UNet2DModel.save_pretrained` writes them; `unet_ddpm` is then rewritten as the releases
-                      before diffusers 0.15 wrote it: attention tensors named query/key/value/proj_attn, and only the
+                      exactly as `UNet2DModel.save_pretrained` writes them; `unet_ddpm` is then rewritten as early
+                      releases of diffusers wrote it: attention tensors named query/key/value/proj_attn, and only the
                       config fields that existed then. No parameter is zero or at its initial value of one.
     io.safetensors    sample (N,C,H,W), timesteps (N) float32, class_labels (int64 (N), or float32 (N) or (N,D)), target,
                       output = model(sample, timesteps, class_labels), evaluated (dropout off);
