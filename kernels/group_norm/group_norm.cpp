@@ -1,0 +1,92 @@
+#include "kernels/group_norm/group_norm.h"
+
+#include "kernels/runtime/checks.h"
+
+namespace tweedie {
+namespace {
+
+/// What forward and backward share.
+template <class Arguments>
+void validate_common(std::string_view name, const Arguments& arguments) {
+  require_rank(name, "x", arguments.x, 3);
+  const Shape& x = arguments.x.shape;
+  require(x[1] > 0 && x[2] > 0, "{}: x has shape {}, expected at least one position and channel", name, x);
+  require(arguments.groups > 0 && x[2] % arguments.groups == 0, "{}: {} groups do not divide {} channels", name,
+          arguments.groups, x[2]);
+  const Shape per_sample{x[0], x[2]};
+  require_shape(name, "gamma", arguments.gamma, {x[2]});
+  require_shape(name, "beta", arguments.beta, {x[2]});
+  require_optional_shape(name, "input_shift", arguments.input_shift, per_sample);
+  require_optional_shape(name, "scale", arguments.scale, per_sample);
+  require_optional_shape(name, "shift", arguments.shift, per_sample);
+  require(static_cast<bool>(arguments.scale) == static_cast<bool>(arguments.shift),
+          "{}: scale and shift come together, only {} is given", name, arguments.scale ? "scale" : "shift");
+  require_shape(name, "mean", arguments.mean, {x[0], arguments.groups});
+  require_shape(name, "rstd", arguments.rstd, {x[0], arguments.groups});
+  for (const auto& [operand, array] : {std::pair{"gamma", &arguments.gamma},
+                                       {"beta", &arguments.beta},
+                                       {"input_shift", &arguments.input_shift},
+                                       {"scale", &arguments.scale},
+                                       {"shift", &arguments.shift},
+                                       {"mean", &arguments.mean},
+                                       {"rstd", &arguments.rstd}})
+    require_same_dtype(name, operand, *array, arguments.x);
+}
+
+template <class Arguments>
+double bytes_common(const Arguments& arguments) {
+  return bytes_of(arguments.x) + bytes_of(arguments.input_shift) + bytes_of(arguments.gamma) +
+         bytes_of(arguments.beta) + bytes_of(arguments.scale) + bytes_of(arguments.shift) + bytes_of(arguments.mean) +
+         bytes_of(arguments.rstd);
+}
+
+}  // namespace
+
+void validate(const GroupNormForward& arguments) {
+  validate_common("group_norm_forward", arguments);
+  require_shape("group_norm_forward", "y", arguments.y, arguments.x.shape);
+  require_same_dtype("group_norm_forward", "y", arguments.y, arguments.x);
+  require(arguments.epsilon >= 0.0, "group_norm_forward: epsilon {} is negative", arguments.epsilon);
+}
+double flops(const GroupNormForward& arguments) {
+  return (arguments.silu ? 12.0 : 8.0) * static_cast<double>(arguments.x.count());
+}
+double bytes_moved(const GroupNormForward& arguments) {
+  return bytes_common(arguments) + bytes_of(arguments.y);
+}
+
+void validate(const GroupNormBackward& arguments) {
+  constexpr std::string_view name = "group_norm_backward";
+  validate_common(name, arguments);
+  const Shape& x = arguments.x.shape;
+  const Shape per_sample{x[0], x[2]};
+  require_shape(name, "grad_y", arguments.grad_y, x);
+  require_shape(name, "grad_x", arguments.grad_x, x);
+  require_optional_shape(name, "grad_input_shift", arguments.grad_input_shift, per_sample);
+  require_optional_shape(name, "grad_gamma", arguments.grad_gamma, {x[2]});
+  require_optional_shape(name, "grad_beta", arguments.grad_beta, {x[2]});
+  require_optional_shape(name, "grad_scale", arguments.grad_scale, per_sample);
+  require_optional_shape(name, "grad_shift", arguments.grad_shift, per_sample);
+  require(static_cast<bool>(arguments.grad_gamma) == static_cast<bool>(arguments.grad_beta),
+          "{}: grad_gamma and grad_beta come together, only {} is given", name,
+          arguments.grad_gamma ? "grad_gamma" : "grad_beta");
+  for (const auto& [operand, array] : {std::pair{"grad_y", &arguments.grad_y},
+                                       {"grad_x", &arguments.grad_x},
+                                       {"grad_input_shift", &arguments.grad_input_shift},
+                                       {"grad_gamma", &arguments.grad_gamma},
+                                       {"grad_beta", &arguments.grad_beta},
+                                       {"grad_scale", &arguments.grad_scale},
+                                       {"grad_shift", &arguments.grad_shift}})
+    require_same_dtype(name, operand, *array, arguments.x);
+}
+double flops(const GroupNormBackward& arguments) {
+  return (arguments.silu ? 28.0 : 20.0) * static_cast<double>(arguments.x.count());
+}
+double bytes_moved(const GroupNormBackward& arguments) {
+  const double passes = arguments.write == Write::accumulate ? 2.0 : 1.0;
+  return bytes_common(arguments) + bytes_of(arguments.grad_y) + passes * bytes_of(arguments.grad_x) +
+         bytes_of(arguments.grad_input_shift) + 2.0 * bytes_of(arguments.grad_gamma) +
+         2.0 * bytes_of(arguments.grad_beta) + bytes_of(arguments.grad_scale) + bytes_of(arguments.grad_shift);
+}
+
+}  // namespace tweedie
