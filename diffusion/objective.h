@@ -1,0 +1,43 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "diffusion/input_source.h"
+#include "diffusion/noise_levels.h"
+#include "diffusion/target.h"
+#include "diffusion/weighting.h"
+
+namespace tweedie {
+
+/// One regression: *where* x *what* x *weight*. Every training objective of this library is one of these.
+class Objective {
+ public:
+  /// Throws Error where the source cannot supply what the target needs.
+  Objective(std::shared_ptr<const InputSource> source, std::shared_ptr<const Target> target,
+            std::shared_ptr<const Weighting> weighting, std::shared_ptr<const NoiseLevels> levels);
+
+  /// A part of a step's batch, ready for a network: inputs, targets and weights.
+  struct Batch {
+    Draw draw;
+    Tensor target;                // (N, H, W, C)
+    Tensor weight;                // (N)
+    std::vector<double> weights;  // the same on the host
+  };
+  Batch batch(std::uint64_t seed, std::uint32_t step, std::int64_t first, std::int64_t count,
+              const Parameterisation& parameterisation, bool held_out = false) const;
+
+  const InputSource& source() const { return *source_; }
+  /// The same objective on other states (held-out data).
+  Objective with_source(std::shared_ptr<const InputSource> source) const;
+  std::string describe() const;
+
+ private:
+  std::shared_ptr<const InputSource> source_;
+  std::shared_ptr<const Target> target_;
+  std::shared_ptr<const Weighting> weighting_;
+  std::shared_ptr<const NoiseLevels> levels_;
+};
+
+}  // namespace tweedie
