@@ -6,11 +6,10 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "experiments/common/atomic_file.h"
 #include "kernels/runtime/error.h"
+#include "nn/io/file.h"
 
 namespace tweedie::experiments {
 namespace {
@@ -60,17 +59,17 @@ void JsonLines::append(const nlohmann::ordered_json& record) {
 }
 
 void JsonLines::keep_if(const std::function<bool(const nlohmann::ordered_json&)>& keep) {
-  std::ifstream input(path_, std::ios::binary);
-  require(input.good(), "{}: cannot be read: {}", path_.string(), std::strerror(errno));
+  const std::string text = io::read_text(path_);
   std::string kept;
-  std::size_t offset = 0;
-  for (std::string line; std::getline(input, line); offset += line.size() + 1) {
-    if (input.eof()) break;  // no newline: the writer was killed in the middle of it
+  std::size_t end = 0;
+  // A last line without its newline: the writer was killed in the middle of it.
+  for (std::size_t start = 0; (end = text.find('\n', start)) != std::string::npos; start = end + 1) {
+    const std::string line = text.substr(start, end - start);
     const auto record = nlohmann::ordered_json::parse(line, nullptr, /*allow_exceptions=*/false);
-    require(!record.is_discarded(), "{}: the line at byte {} is not JSON", path_.string(), offset);
+    require(!record.is_discarded(), "{}: the line at byte {} is not JSON", path_.string(), start);
     if (keep(record)) kept += line + "\n";
   }
-  write_file_atomic(path_, kept);
+  io::write_file_atomic(path_, kept);
   open();
 }
 

@@ -8,16 +8,15 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <system_error>
 
-#include "experiments/common/atomic_file.h"
 #include "experiments/common/build_info.h"
 #include "experiments/common/command_line.h"
 #include "experiments/common/json_lines.h"
 #include "experiments/common/options.h"
 #include "kernels/runtime/error.h"
+#include "nn/io/file.h"
 
 namespace tweedie::experiments {
 namespace {
@@ -34,13 +33,17 @@ Existing existing_of(const RunOptions& options) {
 }
 
 ordered_json read_config(const fs::path& file) {
-  std::ifstream input(file);
-  require(input.good(), "{}: cannot be read: {}", file.string(), std::strerror(errno));
-  ordered_json config = ordered_json::parse(input, nullptr, /*allow_exceptions=*/false);
+  ordered_json config = ordered_json::parse(io::read_text(file), nullptr, /*allow_exceptions=*/false);
   require(config.is_object() && config.contains("program") && config.contains("options") &&
               config.at("options").is_object(),
           "{}: not the config.json of a run", file.string());
   return config;
+}
+
+// What an atomic write that was killed leaves: ".config.json.partial-...".
+bool is_leftover(const std::string& name) {
+  return std::any_of(own_entries.begin(), own_entries.end(),
+                     [&name](const char* own) { return name.rfind(fmt::format(".{}.partial", own), 0) == 0; });
 }
 
 // Throws UsageError unless the run described by `before` is continued by one described by `now`.
@@ -110,14 +113,15 @@ RunFolder::~RunFolder() {
 
 void RunFolder::enter(Existing existing, const ordered_json& config, const std::vector<std::string>& may_differ) {
   bool empty = true, foreign = false;
+  std::vector<fs::path> leftovers;
   for (const fs::directory_entry& entry : fs::directory_iterator(path_)) {
-    empty = false;
     const std::string name = entry.path().filename().string();
-    // A name.something beside an entry is an atomic write that was cut short.
-    foreign = foreign || std::none_of(own_entries.begin(), own_entries.end(), [&name](const char* own) {
-                return name == own || name.rfind(std::string(own) + ".", 0) == 0 ||
-                       name.rfind("." + std::string(own) + ".", 0) == 0;
-              });
+    if (is_leftover(name)) {
+      leftovers.push_back(entry.path());
+      continue;
+    }
+    empty = false;
+    foreign = foreign || std::find(own_entries.begin(), own_entries.end(), name) == own_entries.end();
   }
   const fs::path config_file = path_ / "config.json";
   const bool holds_run = fs::exists(config_file);
@@ -129,6 +133,7 @@ void RunFolder::enter(Existing existing, const ordered_json& config, const std::
   if (!holds_run && foreign) {
     throw UsageError(fmt::format("--out {}: the folder holds files but no run (no config.json)", path_.string()));
   }
+  for (const fs::path& leftover : leftovers) fs::remove(leftover);
   if (existing == Existing::overwrite) {
     if (holds_run) read_config(config_file);  // deletes nothing but a run
     for (const char* own : own_entries) fs::remove_all(path_ / own);
@@ -141,10 +146,10 @@ void RunFolder::enter(Existing existing, const ordered_json& config, const std::
     before["options"] = again["options"];
     again.erase("options");
     before["resumed"].push_back(again);
-    write_file_atomic(config_file, config_text(before));
+    io::write_file_atomic(config_file, config_text(before));
     resumed_ = true;
   } else {
-    write_file_atomic(config_file, config_text(config));
+    io::write_file_atomic(config_file, config_text(config));
   }
   for (const fs::path& folder : {arrays(), images(), checkpoints()}) make_folder(folder);
   metrics_ = std::make_unique<JsonLines>(path_ / "metrics.jsonl");
@@ -158,7 +163,7 @@ void RunFolder::cut_metrics(std::int64_t step) {
 
 void RunFolder::write_results(const ordered_json& results) const {
   require_finite(results, "results.json");
-  write_file_atomic(path_ / "results.json", results.dump(2) + "\n");
+  io::write_file_atomic(path_ / "results.json", results.dump(2) + "\n");
 }
 
 }  // namespace tweedie::experiments

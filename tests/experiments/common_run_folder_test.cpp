@@ -106,9 +106,10 @@ TEST_F(Folder, ResumesOnlyTheSameRun) {
 
 TEST_F(Folder, ARunKilledBeforeItsConfigBeginsAnew) {
   fs::create_directories(out_ / "arrays");
-  std::ofstream(out_ / "config.json.partial") << "{";
+  std::ofstream(out_ / ".config.json.partial-12-0") << "{";
   const RunFolder folder(out_, Existing::resume, config());
   EXPECT_FALSE(folder.resumed());
+  EXPECT_FALSE(fs::exists(out_ / ".config.json.partial-12-0"));
 }
 
 TEST_F(Folder, TwoRunsDoNotShareIt) {
