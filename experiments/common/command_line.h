@@ -21,8 +21,8 @@ struct Example {
 
 struct Program {
   std::string name;
-  std::string description;
-  std::vector<Example> examples;
+  std::string description = {};
+  std::vector<Example> examples = {};
 };
 
 /// The options of one program: CLI11 underneath, plus `--config FILE` (JSON whose keys are option names; the command
