@@ -10,6 +10,7 @@ find_package(fmt REQUIRED CONFIG)         # libfmt-dev
 find_package(ZLIB REQUIRED)               # zlib1g-dev
 find_package(PNG REQUIRED)                # libpng-dev
 find_package(CLI11 REQUIRED CONFIG)       # libcli11-dev
+find_package(Eigen3 REQUIRED CONFIG)        # libeigen3-dev
 find_package(nlohmann_json REQUIRED CONFIG) # nlohmann-json3-dev
 find_path(RANDOM123_INCLUDE_DIR Random123/philox.h REQUIRED) # librandom123-dev
 find_package(benchmark REQUIRED CONFIG)   # libbenchmark-dev

@@ -91,7 +91,7 @@ std::vector<Parameter> Optimizer::state() const {
   std::vector<Parameter> out;
   const auto gather = [&](const std::string& prefix, const std::vector<Tensor>& values) {
     for (std::size_t i = 0; i < parameters_.size(); ++i)
-      out.push_back({prefix + parameters_[i].name, values[i], ParameterLayout::plain});
+      out.push_back({prefix + parameters_[i].name, values[i], parameters_[i].layout});
   };
   gather("first_moment.", first_);
   gather("second_moment.", second_);

@@ -4,7 +4,7 @@ set -euo pipefail
 
 packages=(
   build-essential cmake ninja-build pkg-config git
-  libdnnl-dev libhwy-dev librandom123-dev libcli11-dev nlohmann-json3-dev libfmt-dev libpng-dev zlib1g-dev
+  libdnnl-dev libhwy-dev librandom123-dev libcli11-dev nlohmann-json3-dev libeigen3-dev libfmt-dev libpng-dev zlib1g-dev
   gnuplot-nox libgtest-dev libgmock-dev libbenchmark-dev dataset-fashion-mnist "$@"
 )
 
