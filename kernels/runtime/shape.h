@@ -1,6 +1,6 @@
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstdint>
 #include <initializer_list>
@@ -67,9 +67,9 @@ class Shape {
 }  // namespace tweedie
 
 template <>
-struct fmt::formatter<tweedie::Shape> : fmt::formatter<std::string> {
+struct fmt::formatter<tweedie::Shape> : fmt::formatter<fmt::string_view> {
   template <class Context>
   auto format(const tweedie::Shape& shape, Context& context) const {
-    return fmt::formatter<std::string>::format(shape.to_string(), context);
+    return fmt::formatter<fmt::string_view>::format(shape.to_string(), context);
   }
 };
