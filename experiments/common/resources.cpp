@@ -9,6 +9,7 @@
 #include <limits>
 #include <system_error>
 
+#include "experiments/common/log.h"
 #include "kernels/runtime/error.h"
 
 namespace tweedie::experiments {
@@ -82,6 +83,14 @@ void require_disk(const std::filesystem::path& path, std::int64_t bytes, const s
   const std::int64_t available = available_disk(path);
   require(bytes <= available, "{}: too little disk: this run needs about {} for {}, {} is free", path.string(),
           human_bytes(bytes), purpose, human_bytes(available));
+}
+
+void announce(const RunEstimate& estimate, const std::filesystem::path& out) {
+  log_info("this run takes about {} of memory, {} of disk{}{}", human_bytes(estimate.memory_bytes),
+           human_bytes(estimate.disk_bytes), estimate.seconds > 0 ? " and " : "",
+           estimate.seconds > 0 ? human_duration(estimate.seconds) : "");
+  require_memory(estimate.memory_bytes, "its arrays");
+  require_disk(out, estimate.disk_bytes, "what it writes");
 }
 
 std::string human_bytes(std::int64_t bytes) {

@@ -17,6 +17,15 @@ std::int64_t available_disk(const std::filesystem::path& path);
 void require_memory(std::int64_t bytes, const std::string& purpose);
 void require_disk(const std::filesystem::path& path, std::int64_t bytes, const std::string& purpose);
 
+/// What a run will take, as it says before it starts.
+struct RunEstimate {
+  std::int64_t memory_bytes = 0;
+  std::int64_t disk_bytes = 0;
+  double seconds = 0;  // 0: not known
+};
+/// Logs the estimate, then throws Error as require_memory and require_disk do where `out` or the machine is too small.
+void announce(const RunEstimate& estimate, const std::filesystem::path& out);
+
 /// "1.5 GiB".
 std::string human_bytes(std::int64_t bytes);
 /// "35 s", "4 min 10 s", "2 h 5 min".

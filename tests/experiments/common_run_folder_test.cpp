@@ -172,6 +172,17 @@ TEST(Resources, TooLittleIsSaidWithNeedAndSupply) {
   EXPECT_GT(available_disk("/"), 0);
 }
 
+TEST(Resources, AnEstimateIsSaidBeforeItIsChecked) {
+  testing::internal::CaptureStderr();
+  EXPECT_NO_THROW(announce({.memory_bytes = 1 << 20, .disk_bytes = 1 << 10, .seconds = 90}, "/tmp"));
+  EXPECT_SAYS(announce({.memory_bytes = std::int64_t{1} << 60, .disk_bytes = 1}, "/tmp"), "too little memory");
+  EXPECT_SAYS(announce({.memory_bytes = 1, .disk_bytes = std::int64_t{1} << 60}, "/tmp"), "/tmp: too little disk");
+  EXPECT_EQ(testing::internal::GetCapturedStderr(),
+            "this run takes about 1.0 MiB of memory, 1.0 KiB of disk and 1 min 30 s\n"
+            "this run takes about 1.0 EiB of memory, 1 bytes of disk\n"
+            "this run takes about 1 bytes of memory, 1.0 EiB of disk\n");
+}
+
 TEST(Resources, BytesAndTimesReadWell) {
   EXPECT_EQ(human_bytes(1023), "1023 bytes");
   EXPECT_EQ(human_bytes(1536), "1.5 KiB");
