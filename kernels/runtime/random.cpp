@@ -2,6 +2,8 @@
 
 #include <Random123/philox.h>
 
+#include "kernels/runtime/normal.h"
+
 namespace tweedie {
 
 PhiloxBlock philox(const RandomKey& key, std::uint32_t sample, std::uint32_t block) {
@@ -15,6 +17,14 @@ PhiloxBlock philox(const RandomKey& key, std::uint32_t sample, std::uint32_t blo
 double uniform(const RandomKey& key, std::uint32_t sample, std::uint32_t position) {
   const std::uint32_t word = philox(key, sample, position / 4).words[position % 4];
   return (static_cast<double>(word) + 0.5) * 0x1p-32;
+}
+
+float normal(const RandomKey& key, std::uint32_t sample, std::uint32_t position) {
+  const PhiloxBlock block = philox(key, sample, position / 4);
+  const std::uint32_t* words = block.words + position % 4 / 2 * 2;
+  float even, odd;
+  normal_pair(words[0], words[1], even, odd);
+  return position % 2 == 0 ? even : odd;
 }
 
 std::int64_t uniform_integer(const RandomKey& key, std::uint32_t sample, std::int64_t bound, std::uint32_t position) {
