@@ -1,0 +1,23 @@
+#pragma once
+
+#include <iterator>
+#include <vector>
+
+#include "kernels/conv2d/conv2d_cases.h"
+#include "kernels/matmul/matmul_cases.h"
+
+namespace tweedie {
+
+/// The cases of every operation: the one list that tests and kernel_bench draw from. An operation adds its header
+/// above and its line below.
+inline std::vector<OperationCase> all_cases() {
+  std::vector<OperationCase> cases;
+  const auto add = [&cases](std::vector<OperationCase> more) {
+    cases.insert(cases.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+  };
+  add(conv2d_cases());
+  add(matmul_cases());
+  return cases;
+}
+
+}  // namespace tweedie

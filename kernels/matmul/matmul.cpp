@@ -1,0 +1,36 @@
+#include "kernels/matmul/matmul.h"
+
+#include "kernels/runtime/checks.h"
+
+namespace tweedie {
+
+void validate(const Matmul& arguments) {
+  const auto& [a, b, bias, c, transpose_a, transpose_b, alpha, write] = arguments;
+  require_rank("matmul", "a", a, 3);
+  require_rank("matmul", "b", b, 3);
+  const std::int64_t batch = a.shape[0];
+  const std::int64_t rows = a.shape[transpose_a ? 2 : 1], inner = a.shape[transpose_a ? 1 : 2];
+  const std::int64_t b_inner = b.shape[transpose_b ? 2 : 1], columns = b.shape[transpose_b ? 1 : 2];
+  require(b_inner == inner, "matmul: a {}{} and b {}{} sum over different extents, {} and {}", a.shape,
+          transpose_a ? " transposed" : "", b.shape, transpose_b ? " transposed" : "", inner, b_inner);
+  require(b.shape[0] == batch || b.shape[0] == 1, "matmul: b has batch {}, expected 1 or that of a, {}", b.shape[0],
+          batch);
+  require_shape("matmul", "c", c, Shape({batch, rows, columns}));
+  require_optional_shape("matmul", "bias", bias, Shape({columns}));
+  require(is_floating(a.dtype), "matmul: a is {}, expected a floating-point type", name_of(a.dtype));
+  require_same_dtype("matmul", "b", b, a);
+  require_same_dtype("matmul", "bias", bias, a);
+  require_same_dtype("matmul", "c", c, a);
+}
+
+double flops(const Matmul& arguments) {
+  const double inner = static_cast<double>(arguments.a.shape[arguments.transpose_a ? 1 : 2]);
+  return 2.0 * static_cast<double>(arguments.c.count()) * inner;
+}
+
+double bytes_moved(const Matmul& arguments) {
+  const double writes = arguments.write == Write::accumulate ? 2.0 : 1.0;
+  return bytes_of(arguments.a) + bytes_of(arguments.b) + bytes_of(arguments.bias) + writes * bytes_of(arguments.c);
+}
+
+}  // namespace tweedie
