@@ -3,8 +3,12 @@
 #include <iterator>
 #include <vector>
 
+#include "kernels/activation/activation_cases.h"
 #include "kernels/conv2d/conv2d_cases.h"
+#include "kernels/copy_slice/copy_slice_cases.h"
+#include "kernels/elementwise/elementwise_cases.h"
 #include "kernels/matmul/matmul_cases.h"
+#include "kernels/reduction/reduction_cases.h"
 
 namespace tweedie {
 
@@ -15,8 +19,12 @@ inline std::vector<OperationCase> all_cases() {
   const auto add = [&cases](std::vector<OperationCase> more) {
     cases.insert(cases.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
   };
+  add(activation_cases());
   add(conv2d_cases());
+  add(copy_slice_cases());
+  add(elementwise_cases());
   add(matmul_cases());
+  add(reduction_cases());
   return cases;
 }
 
