@@ -7,7 +7,10 @@
 #include "kernels/conv2d/conv2d_cases.h"
 #include "kernels/copy_slice/copy_slice_cases.h"
 #include "kernels/elementwise/elementwise_cases.h"
+#include "kernels/group_norm/group_norm_cases.h"
+#include "kernels/loss/loss_cases.h"
 #include "kernels/matmul/matmul_cases.h"
+#include "kernels/optimizer/optimizer_cases.h"
 #include "kernels/reduction/reduction_cases.h"
 
 namespace tweedie {
@@ -23,7 +26,10 @@ inline std::vector<OperationCase> all_cases() {
   add(conv2d_cases());
   add(copy_slice_cases());
   add(elementwise_cases());
+  add(group_norm_cases());
+  add(loss_cases());
   add(matmul_cases());
+  add(optimizer_cases());
   add(reduction_cases());
   return cases;
 }

@@ -20,7 +20,7 @@ struct MatmulCase {
 
 inline OperationCase make_case(const MatmulCase& c) {
   OperationCase out;
-  out.operation = matmul.name();
+  out.operation = matrix_multiply.name();
   out.level = c.level;
   out.label = fmt::format("b={} m={} n={} k={} {}{}{}{}{}{}{}", c.batch, c.m, c.n, c.k, c.transpose_a ? "T" : "N",
                           c.transpose_b ? "T" : "N", c.shared_b ? " shared" : "", c.bias ? " bias" : "",
@@ -36,7 +36,7 @@ inline OperationCase make_case(const MatmulCase& c) {
        .fill = c.fill}};
   if (c.bias) out.operands.push_back({.name = "bias", .shape = Shape({c.n}), .fill = c.fill});
   out.run = [c](Stream& stream, std::span<const Array> arrays) {
-    matmul(stream, {.a = arrays[0],
+    matrix_multiply(stream, {.a = arrays[0],
                     .b = arrays[1],
                     .bias = c.bias ? arrays[3] : Array{},
                     .c = arrays[2],

@@ -63,7 +63,7 @@ void matmul_cpu(Stream&, const Matmul& arguments) {
 
 }  // namespace
 
-constinit Operation<Matmul> matmul{"matmul"};
-static const bool registered = matmul.implement(DeviceKind::cpu, &matmul_cpu);
+constinit Operation<Matmul> matrix_multiply{"matmul"};
+static const bool registered = matrix_multiply.implement(DeviceKind::cpu, &matmul_cpu);
 
 }  // namespace tweedie

@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <initializer_list>
 #include <span>
@@ -67,9 +68,11 @@ class Shape {
 }  // namespace tweedie
 
 template <>
-struct fmt::formatter<tweedie::Shape> : fmt::formatter<fmt::string_view> {
+struct fmt::formatter<tweedie::Shape> {
+  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
   template <class Context>
   auto format(const tweedie::Shape& shape, Context& context) const {
-    return fmt::formatter<fmt::string_view>::format(shape.to_string(), context);
+    const std::string text = shape.to_string();
+    return std::copy(text.begin(), text.end(), context.out());
   }
 };

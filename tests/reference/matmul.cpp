@@ -26,7 +26,7 @@ void matmul_reference(Stream&, const Matmul& arguments) {
       }
 }
 
-const bool registered = matmul.implement(DeviceKind::reference, &matmul_reference);
+const bool registered = matrix_multiply.implement(DeviceKind::reference, &matmul_reference);
 
 }  // namespace
 }  // namespace tweedie
