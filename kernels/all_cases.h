@@ -7,11 +7,14 @@
 #include "kernels/conv2d/conv2d_cases.h"
 #include "kernels/copy_slice/copy_slice_cases.h"
 #include "kernels/elementwise/elementwise_cases.h"
+#include "kernels/embedding/embedding_cases.h"
 #include "kernels/group_norm/group_norm_cases.h"
 #include "kernels/loss/loss_cases.h"
 #include "kernels/matmul/matmul_cases.h"
+#include "kernels/noising/noising_cases.h"
 #include "kernels/optimizer/optimizer_cases.h"
 #include "kernels/reduction/reduction_cases.h"
+#include "kernels/runtime/random_cases.h"
 
 namespace tweedie {
 
@@ -26,10 +29,13 @@ inline std::vector<OperationCase> all_cases() {
   add(conv2d_cases());
   add(copy_slice_cases());
   add(elementwise_cases());
+  add(embedding_cases());
   add(group_norm_cases());
   add(loss_cases());
   add(matmul_cases());
+  add(noising_cases());
   add(optimizer_cases());
+  add(random_cases());
   add(reduction_cases());
   return cases;
 }

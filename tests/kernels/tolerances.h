@@ -42,8 +42,8 @@ inline constexpr Tolerance tolerances[] = {
      .epsilons = 8,
      .scale = Scale::largest,
      .exact_on_integers = true},
-    // Everything else: a few roundings of the element itself.
-    {.operation = "*", .quantity = "*", .epsilons = 4, .scale = Scale::element},
+    // Everything else: a few roundings of the output's largest element.
+    {.operation = "*", .quantity = "*", .epsilons = 8, .scale = Scale::largest},
 };
 
 inline const Tolerance& tolerance_of(std::string_view operation, std::string_view quantity, DType dtype) {
