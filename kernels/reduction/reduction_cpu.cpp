@@ -16,26 +16,8 @@ namespace tweedie {
 namespace HWY_NAMESPACE {
 namespace {
 
-/// The sum of a contiguous run: four vectors of float32 over blocks of 1024 elements, the blocks' sums in double.
 double sum_run(const float* x, std::int64_t count) {
-  constexpr std::int64_t block = 1024;
-  const FloatTag d;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  double total = 0.0;
-  std::int64_t i = 0;
-  while (i + 4 * lanes <= count) {
-    const std::int64_t end = i + std::min(block, count - i) / (4 * lanes) * (4 * lanes);
-    auto s0 = hn::Zero(d), s1 = hn::Zero(d), s2 = hn::Zero(d), s3 = hn::Zero(d);
-    for (; i < end; i += 4 * lanes) {
-      s0 = hn::Add(s0, hn::LoadU(d, x + i));
-      s1 = hn::Add(s1, hn::LoadU(d, x + i + lanes));
-      s2 = hn::Add(s2, hn::LoadU(d, x + i + 2 * lanes));
-      s3 = hn::Add(s3, hn::LoadU(d, x + i + 3 * lanes));
-    }
-    total += hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(s0, s1), hn::Add(s2, s3))));
-  }
-  for (; i < count; ++i) total += x[i];
-  return total;
+  return blocked_sum(count, [&](auto d, std::int64_t i) HWY_ATTR { return hn::LoadU(d, x + i); });
 }
 
 /// totals[c] += the sum over `rows` rows of column c: float32 over blocks of 64 rows, four at a time, the blocks' sums

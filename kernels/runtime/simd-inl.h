@@ -9,6 +9,7 @@
 
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <cstdint>
 
 HWY_BEFORE_NAMESPACE();
@@ -102,10 +103,31 @@ HWY_INLINE hn::Vec<D> silu_derivative(D d, hn::Vec<D> x) {
   return hn::MulAdd(x, slope, s);
 }
 
-/// The sum of all lanes in double.
-template <class V>
-HWY_INLINE double sum_in_double(hn::ScalableTag<double> d, V v) {
-  return hn::GetLane(hn::SumOfLanes(d, v));
+/// The sum of term(tag, i) over [0, count): float32 in four vectors over blocks of 1024, the blocks' sums in double.
+template <class Term>
+HWY_INLINE double blocked_sum(std::int64_t count, Term&& term) {
+  constexpr std::int64_t block = 1024;
+  const FloatTag d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  double total = 0.0;
+  std::int64_t i = 0;
+  while (i + 4 * lanes <= count) {
+    const std::int64_t end = i + std::min(block, count - i) / (4 * lanes) * (4 * lanes);
+    auto s0 = hn::Zero(d), s1 = hn::Zero(d), s2 = hn::Zero(d), s3 = hn::Zero(d);
+    for (; i < end; i += 4 * lanes) {
+      s0 = hn::Add(s0, term(d, i));
+      s1 = hn::Add(s1, term(d, i + lanes));
+      s2 = hn::Add(s2, term(d, i + 2 * lanes));
+      s3 = hn::Add(s3, term(d, i + 3 * lanes));
+    }
+    total += hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(s0, s1), hn::Add(s2, s3))));
+  }
+  auto rest = hn::Zero(d);
+  for (; i + lanes <= count; i += lanes) rest = hn::Add(rest, term(d, i));
+  total += hn::GetLane(hn::SumOfLanes(d, rest));
+  const hn::CappedTag<float, 1> single;
+  for (; i < count; ++i) total += hn::GetLane(term(single, i));
+  return total;
 }
 
 }  // namespace HWY_NAMESPACE
