@@ -1,0 +1,143 @@
+#include "diffusion/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "autograd/ops/loss.h"
+
+namespace tweedie {
+
+Trainer::Trainer(NetworkScore& model, Objective objective, std::shared_ptr<const InputSource> held_out,
+                 const TrainerOptions& options)
+    : model_(model),
+      objective_(std::move(objective)),
+      options_(options),
+      optimizer_(model.network(), options.optimizer),
+      statistics_(model.process().t_min(), model.process().t_max()) {
+  if (options_.steps < 0 || options_.batch < 1 || options_.log_every < 1)
+    throw UsageError(fmt::format("training: {} steps of batch {} logged every {}; expected positive numbers",
+                                 options_.steps, options_.batch, options_.log_every));
+  require(objective_.source().process() == model.process(), "training: the model's process is {}, the data's {}",
+          model.process().json(), objective_.source().process().json());
+  if (held_out && options_.held_out_batch > 0) held_out_ = objective_.with_source(std::move(held_out));
+}
+
+Trainer::Losses Trainer::pass(std::uint32_t step, std::int64_t first, std::int64_t count, const Objective& objective,
+                              bool held_out) {
+  const Objective::Batch batch =
+      objective.batch(options_.seed, step, first, count, model_.parameterisation(), held_out);
+  ForwardContext context{.training = !held_out, .seed = options_.seed, .step = step, .samples = batch.draw.samples};
+  const Tensor output = model_.output(batch.draw.z, batch.draw.t_told, batch.draw.labels, context);
+  const Tensor loss = squared_error(output, batch.target, batch.weight);
+  if (!held_out) loss.backward(Tensor::full(loss.shape(), 1.0 / static_cast<double>(options_.batch), loss.device()));
+  return {batch.draw.t_told, loss.to_host_double()};
+}
+
+void Trainer::step_once() {
+  const auto step = static_cast<std::uint32_t>(optimizer_.steps_done());
+  const std::int64_t piece = options_.micro_batch > 0 ? options_.micro_batch : options_.batch;
+  const double before = work_done().flops;
+  double total = 0.0;
+  Losses all;
+  for (std::int64_t first = 0; first < options_.batch; first += piece) {
+    const Losses losses = pass(step, first, std::min(piece, options_.batch - first), objective_, false);
+    for (const double loss : losses.weighted) total += loss;
+    all.t.insert(all.t.end(), losses.t.begin(), losses.t.end());
+    all.weighted.insert(all.weighted.end(), losses.weighted.begin(), losses.weighted.end());
+  }
+  const double norm = optimizer_.gradient_norm();
+  if (!std::isfinite(total) || !std::isfinite(norm)) explain_nonfinite(step, total, norm);
+  last_ = optimizer_.step();
+  statistics_.add(all.t, all.weighted);
+  flops_ += work_done().flops - before;
+}
+
+void Trainer::explain_nonfinite(std::uint32_t step, double loss, double norm) {
+  for (const Parameter& parameter : model_.network().parameters()) parameter.value.clear_grad();
+  const std::string what =
+      fmt::format("training step {}: the loss is {} and the gradient norm {}", step + 1, loss, norm);
+  const std::int64_t piece = options_.micro_batch > 0 ? options_.micro_batch : options_.batch;
+  try {
+    // The same draws again, looking through every result.
+    const NonfiniteCheck check;
+    for (std::int64_t first = 0; first < options_.batch; first += piece)
+      pass(step, first, std::min(piece, options_.batch - first), objective_, false);
+  } catch (const Error& error) {
+    throw Error(what + "; first, " + error.what() + "; lower --learning-rate, or clip gradients with --clip");
+  }
+  throw Error(what + "; every single result was finite, their sum was not");
+}
+
+LevelStatistics Trainer::held_out_losses() {
+  const NoGrad guard;
+  LevelStatistics statistics(model_.process().t_min(), model_.process().t_max());
+  for (std::int64_t first = 0; first < options_.held_out_batch; first += options_.batch) {
+    const Losses losses = pass(0, first, std::min(options_.batch, options_.held_out_batch - first), *held_out_, true);
+    statistics.add(losses.t, losses.weighted);
+  }
+  return statistics;
+}
+
+TrainingLog Trainer::make_log() {
+  TrainingLog log{.step = optimizer_.steps_done(),
+                  .learning_rate = last_.learning_rate,
+                  .gradient_norm = last_.gradient_norm,
+                  .loss = statistics_.total(),
+                  .loss_by_level = statistics_.bins(),
+                  .held_out = {},
+                  .held_out_average = {},
+                  .held_out_by_level = {},
+                  .flops = flops_};
+  if (held_out_) {
+    const LevelStatistics raw = held_out_losses();
+    log.held_out = raw.total();
+    log.held_out_by_level = raw.bins();
+    const WeightScope averaged(model_.network(), optimizer_.average());
+    log.held_out_average = held_out_losses().total();
+  }
+  return log;
+}
+
+void Trainer::run(std::int64_t until, const Callbacks& callbacks) {
+  until = std::min(until, options_.steps);
+  while (optimizer_.steps_done() < until) {
+    step_once();
+    const std::int64_t done = optimizer_.steps_done();
+    if (done % options_.log_every == 0 || done == options_.steps) {
+      if (callbacks.log) callbacks.log(make_log());
+      statistics_.clear();
+    }
+    if (callbacks.after_step && !callbacks.after_step(done)) return;
+  }
+}
+
+TrainingEstimate Trainer::estimate() {
+  TrainingEstimate estimate;
+  estimate.parameters = model_.network().parameter_count();
+  const auto value_bytes = static_cast<std::int64_t>(size_of(float_dtype(model_.device())));
+  estimate.bytes_fixed = 5 * estimate.parameters * value_bytes;       // weight, gradient, two moments, average
+  estimate.checkpoint_bytes = 4 * estimate.parameters * value_bytes;  // all but the gradient
+  Allocator& allocator = default_stream(model_.device()).allocator();
+  const auto probe = [&](std::int64_t samples) {
+    allocator.reset_peak();
+    const std::int64_t before = allocator.statistics().bytes_in_use;
+    pass(0, 0, samples, objective_, false);
+    const std::int64_t peak = allocator.statistics().peak_bytes - before;
+    for (const Parameter& parameter : model_.network().parameters()) parameter.value.clear_grad();
+    return peak;
+  };
+  const std::int64_t large = std::min<std::int64_t>(options_.batch, 8), small = std::max<std::int64_t>(1, large / 2);
+  const std::int64_t few = probe(small);
+  const double flops_before = work_done().flops;
+  const auto start = std::chrono::steady_clock::now();
+  const std::int64_t more = probe(large);
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  const double scale = static_cast<double>(options_.batch) / static_cast<double>(large);
+  estimate.flops_per_step = (work_done().flops - flops_before) * scale;
+  estimate.seconds_per_step = elapsed.count() * scale;
+  estimate.bytes_per_sample = large > small ? std::max<std::int64_t>(0, more - few) / (large - small) : more;
+  return estimate;
+}
+
+}  // namespace tweedie

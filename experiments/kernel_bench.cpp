@@ -1,0 +1,239 @@
+#include <benchmark/benchmark.h>
+#include <fmt/core.h>
+#include <CLI/App.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <functional>
+
+#include "diffusion/trainer.h"
+#include "experiments/common/command_line.h"
+#include "experiments/common/options.h"
+#include "experiments/common/training.h"
+#include "kernels/all_cases.h"
+#include "kernels/matmul/matmul.h"
+#include "kernels/runtime/parallel.h"
+
+namespace tweedie::experiments {
+namespace {
+
+struct Options {
+  ComputeOptions compute;
+  std::string filter = ".*";
+  std::string format = "console";
+  double seconds = 0.3;
+  bool list = false;
+};
+
+/// What this machine does at best, measured in this run: every kernel is shown as a share of these.
+struct Ceilings {
+  double gemm_flops = 0.0;  // per second: matrix_multiply of 2048 x 2048 matrices
+  double copy_bytes = 0.0;  // per second, read and written: a copy of 256 MiB by all threads
+};
+
+double seconds_of(const std::function<void()>& work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+Ceilings measure_ceilings(Device device) {
+  Ceilings ceilings;
+  constexpr std::int64_t side = 2048;
+  const Tensor a = Tensor::full({1, side, side}, 1.0, device), b = Tensor::full({1, side, side}, 0.5, device),
+               c = Tensor::zeros({1, side, side}, device);
+  const auto multiply = [&] {
+    matrix_multiply(c.stream(), {.a = a.array(), .b = b.array(), .bias = {}, .c = c.array()});
+    c.stream().synchronize();
+  };
+  constexpr std::int64_t bytes = std::int64_t{256} << 20;
+  const Tensor from = Tensor::zeros({bytes / 4}, device), to = Tensor::zeros({bytes / 4}, device);
+  const auto copy = [&] {
+    if (device.kind != DeviceKind::cpu) {
+      to.stream().copy(to.array().data, from.array().data, bytes);
+      to.stream().synchronize();
+      return;
+    }
+    parallel_for(bytes, 1 << 16, [&](std::int64_t first, std::int64_t last) {
+      std::memcpy(static_cast<char*>(to.array().data) + first, static_cast<const char*>(from.array().data) + first,
+                  static_cast<std::size_t>(last - first));
+    });
+  };
+  multiply();
+  copy();
+  // Other work on a shared machine only slows things down, so the best of several is the machine's own rate.
+  for (int i = 0; i < 15; ++i) {
+    ceilings.gemm_flops = std::max(ceilings.gemm_flops, 2.0 * side * side * side / seconds_of(multiply));
+    ceilings.copy_bytes = std::max(ceilings.copy_bytes, 2.0 * static_cast<double>(bytes) / seconds_of(copy));
+  }
+  return ceilings;
+}
+
+/// Rates of `work` done in `iterations` of a state, beside the ceilings.
+void report_rates(benchmark::State& state, const Work& work, const Ceilings& ceilings) {
+  const auto rate = benchmark::Counter::kIsRate;
+  const double iterations = static_cast<double>(state.iterations());
+  state.counters["GFLOP/s"] = {work.flops * iterations * 1e-9, rate};
+  state.counters["GB/s"] = {work.bytes * iterations * 1e-9, rate};
+  state.counters["of_gemm"] = {work.flops * iterations / ceilings.gemm_flops, rate};
+  state.counters["of_copy"] = {work.bytes * iterations / ceilings.copy_bytes, rate};
+}
+
+/// Values that keep every kernel in its usual range: bounded, not special, indices in range.
+Tensor filled(const Operand& operand, std::uint32_t stream, Device device) {
+  const auto count = static_cast<std::size_t>(operand.shape.count());
+  const auto value = [&](std::size_t i) {
+    // A cheap sequence with no structure that a kernel could profit from.
+    const double u = static_cast<double>((i * 2654435761u + stream * 40503u) % 65536u) / 65536.0;
+    switch (operand.fill) {
+      case Fill::normal:
+        return operand.offset + operand.scale * 3.4 * (u - 0.5);
+      case Fill::positive:
+        return operand.scale * (0.25 + u);
+      case Fill::small_integers:
+        return static_cast<double>(static_cast<int>(7.0 * u)) - 3.0;
+      case Fill::indices:
+        return static_cast<double>(static_cast<std::int64_t>(operand.scale * u));
+      case Fill::ramp:
+        return static_cast<double>(i);
+      case Fill::ones:
+        return 1.0;
+      case Fill::zeros:
+        return 0.0;
+    }
+    return 0.0;
+  };
+  if (is_floating(operand.dtype)) {
+    std::vector<float> values(count);
+    for (std::size_t i = 0; i < count; ++i) values[i] = static_cast<float>(value(i));
+    return Tensor::from_host(std::span<const float>(values), operand.shape, device);
+  }
+  if (operand.dtype == DType::uint8) {
+    std::vector<std::uint8_t> values(count);
+    for (std::size_t i = 0; i < count; ++i) values[i] = static_cast<std::uint8_t>((i * 2654435761u) >> 8);
+    return Tensor::from_host(std::span<const std::uint8_t>(values), operand.shape, device);
+  }
+  std::vector<std::int64_t> values(count);
+  for (std::size_t i = 0; i < count; ++i) values[i] = static_cast<std::int64_t>(value(i));
+  return Tensor::from_host(std::span<const std::int64_t>(values), operand.shape, device);
+}
+
+void run_case(benchmark::State& state, const OperationCase& operation, Device device, const Ceilings& ceilings) {
+  std::vector<Tensor> tensors;
+  std::vector<Array> arrays;
+  for (const Operand& operand : operation.operands) {
+    tensors.push_back(filled(operand, static_cast<std::uint32_t>(tensors.size()), device));
+    arrays.push_back(tensors.back().array());
+  }
+  Stream& stream = default_stream(device);
+  const Work before = work_done();
+  operation.run(stream, arrays);
+  stream.synchronize();
+  const Work work{work_done().flops - before.flops, work_done().bytes - before.bytes};
+  for (auto _ : state) {
+    operation.run(stream, arrays);
+    stream.synchronize();
+  }
+  report_rates(state, work, ceilings);
+}
+
+/// A whole training step of a preset: noising, forward, backward, clipping, AdamW with averages.
+void run_train_step(benchmark::State& state, const std::string& preset, std::int64_t batch, Device device,
+                    const Ceilings& ceilings) {
+  const std::int64_t channels = preset == "ddpm-cifar10" ? 3 : 1;
+  std::vector<std::byte> pixels(static_cast<std::size_t>(batch * 32 * 32 * channels));
+  for (std::size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<std::byte>((i * 2654435761u) >> 11);
+  const data::ImageSet images =
+      data::make_image_set("noise", data::Split::train, {batch, 32, 32, channels}, DType::uint8, std::move(pixels));
+  ModelOptions options;
+  options.network = preset;
+  const auto model = make_model(options, images, device, 0);
+  TrainerOptions trainer_options;
+  trainer_options.steps = INT64_MAX;
+  trainer_options.batch = batch;
+  trainer_options.log_every = INT64_MAX;
+  trainer_options.optimizer.clip_norm = 1.0;
+  Trainer trainer(*model, make_objective(options, on_device(images, device), model->process()), nullptr,
+                  trainer_options);
+  trainer.run(1, {});
+  Work work = work_done();
+  trainer.run(2, {});
+  work = {work_done().flops - work.flops, work_done().bytes - work.bytes};
+  for (auto _ : state) {
+    trainer.run(trainer.steps_done() + 1, {});
+    default_stream(device).synchronize();
+  }
+  report_rates(state, work, ceilings);
+  state.counters["images/s"] = {static_cast<double>(batch * state.iterations()), benchmark::Counter::kIsRate};
+}
+
+void run(const Options& options) {
+  const Device device = apply(options.compute);
+  std::vector<std::string> arguments = {
+      "kernel_bench", "--benchmark_filter=" + options.filter, "--benchmark_format=" + options.format,
+      fmt::format("--benchmark_min_time={}", options.seconds), "--benchmark_counters_tabular=true"};
+  if (options.list) arguments.emplace_back("--benchmark_list_tests=true");
+  std::vector<char*> pointers;
+  for (std::string& argument : arguments) pointers.push_back(argument.data());
+  int count = static_cast<int>(pointers.size());
+  benchmark::Initialize(&count, pointers.data());
+
+  Ceilings ceilings{1.0, 1.0};
+  if (!options.list) {
+    ceilings = measure_ceilings(device);
+    benchmark::AddCustomContext("GEMM 2048 GFLOP/s", fmt::format("{:.0f}", ceilings.gemm_flops * 1e-9));
+    benchmark::AddCustomContext("copy GB/s (read + written)", fmt::format("{:.1f}", ceilings.copy_bytes * 1e-9));
+    benchmark::AddCustomContext("threads", std::to_string(omp_get_max_threads()));
+    benchmark::AddCustomContext("device", std::string(name_of(device.kind)));
+  }
+  const std::vector<OperationCase> cases = all_cases();
+  for (const OperationCase& operation : cases)
+    if (operation.level == CaseLevel::benchmark)
+      benchmark::RegisterBenchmark(
+          (operation.operation + "/" + operation.label).c_str(),
+          [&operation, device, &ceilings](benchmark::State& state) { run_case(state, operation, device, ceilings); })
+          ->UseRealTime()
+          ->Unit(benchmark::kMillisecond);
+  for (const auto& [preset, batch] : {std::pair<const char*, std::int64_t>{"unet-xs", 64},
+                                      {"unet-xs", 128},
+                                      {"unet-s", 64},
+                                      {"unet-s", 128},
+                                      {"unet-m", 64},
+                                      {"ddpm-cifar10", 8}})
+    benchmark::RegisterBenchmark(
+        fmt::format("train_step/{}/{}", preset, batch).c_str(),
+        [preset = std::string(preset), batch = batch, device, &ceilings](benchmark::State& state) {
+          run_train_step(state, preset, batch, device, ceilings);
+        })
+        ->UseRealTime()
+        ->Unit(benchmark::kMillisecond);
+  if (benchmark::RunSpecifiedBenchmarks() == 0)
+    throw UsageError(fmt::format("--filter '{}' matches no benchmark; --list shows them", options.filter));
+}
+
+}  // namespace
+}  // namespace tweedie::experiments
+
+int main(int argc, char** argv) {
+  using namespace tweedie::experiments;
+  Options options;
+  return run_program(
+      argc, argv,
+      {.name = "kernel_bench",
+       .description = "Times every kernel, and whole training steps, beside this machine's own GEMM and copy rates.",
+       .examples = {{"kernel_bench --filter group_norm", "the kernels whose name contains group_norm"},
+                    {"kernel_bench --filter train_step/unet-s/128", "a whole training step"},
+                    {"kernel_bench --format json > bench.json", "everything, for a program to read"}}},
+      [&](CommandLine& line) {
+        add_options(line, options.compute);
+        CLI::App& app = line.app();
+        app.add_option("--filter", options.filter, "Regular expression on names")->type_name("REGEX");
+        app.add_option("--format", options.format, "console, json or csv")
+            ->check(CLI::IsMember({"console", "json", "csv"}))
+            ->type_name("NAME");
+        app.add_option("--seconds", options.seconds, "Least time for each benchmark")->check(CLI::PositiveNumber);
+        app.add_flag("--list", options.list, "Names only");
+      },
+      [&](const CommandLine&) { run(options); });
+}
