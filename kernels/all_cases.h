@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kernels/activation/activation_cases.h"
+#include "kernels/attention/attention_cases.h"
 #include "kernels/conv2d/conv2d_cases.h"
 #include "kernels/copy_slice/copy_slice_cases.h"
 #include "kernels/elementwise/elementwise_cases.h"
@@ -26,6 +27,7 @@ inline std::vector<OperationCase> all_cases() {
     cases.insert(cases.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
   };
   add(activation_cases());
+  add(attention_cases());
   add(conv2d_cases());
   add(copy_slice_cases());
   add(elementwise_cases());

@@ -29,19 +29,36 @@ struct Tolerance {
 
 /// The first row that fits is the one that counts: exceptions stand above what they are exceptions to.
 inline constexpr Tolerance tolerances[] = {
-    // Sums of up to 9 * 128 products: the measured error is at most 2.6 epsilons of the largest element.
+    // Sums of products. The error of a float32 sum grows like the root of its length: measured 3.2 epsilons of the
+    // largest
+    // element for matmul (length 8191), 10.4 for convolutions (9 * 128) and 15.4 for filter gradients (6144 pixels).
     {.operation = "matmul", .quantity = "*", .epsilons = 8, .scale = Scale::largest, .exact_on_integers = true},
-    {.operation = "conv2d_forward", .quantity = "*", .epsilons = 8, .scale = Scale::largest, .exact_on_integers = true},
+    {.operation = "conv2d_forward",
+     .quantity = "*",
+     .epsilons = 16,
+     .scale = Scale::largest,
+     .exact_on_integers = true},
     {.operation = "conv2d_data_gradient",
      .quantity = "*",
-     .epsilons = 8,
+     .epsilons = 16,
      .scale = Scale::largest,
      .exact_on_integers = true},
     {.operation = "conv2d_filter_gradient",
+     .quantity = "grad_bias",
+     .epsilons = 32,
+     .scale = Scale::largest,
+     .absolute = 6e-5,
+     .exact_on_integers = true,
+     .reason = "one running sum over up to 6144 pixels: measured 20 epsilons; 2.8e-5 where 3072 terms cancel to 5"},
+    {.operation = "conv2d_filter_gradient",
      .quantity = "*",
-     .epsilons = 8,
+     .epsilons = 24,
      .scale = Scale::largest,
      .exact_on_integers = true},
+    // A rounding of a score of size m is m epsilons of its probability, and scores reach 25 in the cases (measured 20.7
+    // epsilons); the gradient of the scores is a difference of terms of order one (measured 1.9e-7 where it cancels).
+    {.operation = "attention_forward", .quantity = "*", .epsilons = 32, .scale = Scale::largest},
+    {.operation = "attention_backward", .quantity = "*", .epsilons = 32, .scale = Scale::largest, .absolute = 2.4e-7},
     // Everything else: a few roundings of the output's largest element.
     {.operation = "*", .quantity = "*", .epsilons = 8, .scale = Scale::largest},
 };
