@@ -11,6 +11,14 @@ Array batched(const Array& array) {
   return {array.data, Shape{1, array.shape[0], array.shape[1]}, array.dtype};
 }
 
+/// Matrix `index` of a batch; the only one where it is shared.
+Array matrix_of(const Array& array, std::int64_t index) {
+  const Shape shape{array.shape[-2], array.shape[-1]};
+  const bool shared = array.shape.rank() == 2 || array.shape[0] == 1;
+  const auto bytes = static_cast<std::size_t>(shared ? 0 : index * shape.count()) * size_of(array.dtype);
+  return {static_cast<char*>(array.data) + bytes, shape, array.dtype};
+}
+
 /// c (write) op(a) op(b) for operands of two or three axes.
 void multiply_into(const Array& c, const Array& a, const Array& b, bool transpose_a, bool transpose_b, Write write,
                    Stream& stream) {
@@ -39,10 +47,15 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose
     const Array gradient = backward.grad_output().array();
     Stream& stream = backward.grad_output().stream();
     if (const auto place = backward.destination(0); place.array) {
-      if (transpose_a) {
-        multiply_into(place.array, b.array(), gradient, transpose_b, true, place.write, stream);
-      } else {
+      if (!transpose_a) {
         multiply_into(place.array, gradient, b.array(), false, !transpose_b, place.write, stream);
+      } else if (a.rank() == 3) {
+        // b comes first here, and only a second operand may be shared by the batch: one matrix at a time.
+        for (std::int64_t i = 0; i < a.size(0); ++i)
+          multiply_into(matrix_of(place.array, i), matrix_of(b.array(), i), matrix_of(gradient, i), transpose_b, true,
+                        place.write, stream);
+      } else {
+        multiply_into(place.array, b.array(), gradient, transpose_b, true, place.write, stream);
       }
     }
     if (!backward.needs(1)) return;

@@ -166,6 +166,8 @@ std::vector<GradCase> grad_cases() {
   return cases;
 }
 
+void PrintTo(const GradCase& grad_case, std::ostream* out) { *out << grad_case.name; }
+
 class Gradcheck : public ::testing::TestWithParam<GradCase> {};
 
 TEST_P(Gradcheck, AgreesWithDifferences) {
