@@ -12,6 +12,9 @@
 namespace tweedie::data {
 namespace {
 
+// Beyond any use, and well within what the sizes computed from them can hold.
+constexpr std::int64_t largest_resolution = 1 << 13, largest_count = 1 << 20;
+
 /// The part of `name` after `prefix`, where it begins so.
 std::optional<std::string> after(const std::string& name, std::string_view prefix) {
   if (!name.starts_with(prefix)) return {};
@@ -21,8 +24,8 @@ std::optional<std::string> after(const std::string& name, std::string_view prefi
 std::int64_t parse_count(const std::string& text, const std::string& name) {
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < 1) {
-    throw UsageError(fmt::format("data '{}': '{}' must be a whole number of at least 1", name, text));
+  if (error != std::errc() || end != text.data() + text.size() || value < 1 || value > largest_count) {
+    throw UsageError(fmt::format("data '{}': '{}' must be a whole number of 1 to {}", name, text, largest_count));
   }
   return value;
 }
@@ -32,6 +35,23 @@ void require_train(const DataRequest& request) {
     throw UsageError(
         fmt::format("data '{}' have no test split; name other data for the held-out images", request.name));
   }
+}
+
+void require_no_resolution(const DataRequest& request) {
+  if (request.resolution != 0) {
+    throw UsageError(fmt::format("data '{}' are points and have no resolution", request.name));
+  }
+}
+
+Source open_points(const DataRequest& request) {
+  const std::string& name = request.name;
+  require_no_resolution(request);
+  if (const auto dimension = after(name, "gaussian:")) {
+    return gaussian_source(parse_count(*dimension, name), request.split);
+  }
+  if (const auto parameters = after(name, "mixture:")) return mixture_source(*parameters, request.split);
+  require_train(request);
+  return source_of(point_set(after(name, "points:").value_or("")));
 }
 
 Source open(const DataRequest& request) {
@@ -44,7 +64,16 @@ Source open(const DataRequest& request) {
     require_train(request);
     return source_of(load_idx_pair(*files));
   }
-  throw UsageError(fmt::format("data '{}' are unknown; expected one of:\n{}", name, data_help()));
+  if (name == "shapes" || name == "shapes:rgb") return shapes_source(name == "shapes:rgb", request);
+  for (std::string_view prefix : {"points:", "gaussian:", "mixture:"})
+    if (name.starts_with(prefix)) return open_points(request);
+  if (name.ends_with(".npy") || name.ends_with(".npz")) {
+    require_train(request);
+    return source_of(load_array_file(name));
+  }
+  if (std::filesystem::is_directory(name)) return source_of(load_png_folder(name, request.split));
+  throw UsageError(
+      fmt::format("data '{}' are unknown, and no folder has that name; expected one of:\n{}", name, data_help()));
 }
 
 std::vector<std::int64_t> positions_for(const Source& source, const DataRequest& request) {
@@ -95,7 +124,10 @@ Source source_of(ImageSet set) {
 }
 
 ImageSet load_data(const DataRequest& request) {
-  if (request.resolution < 0) throw UsageError(fmt::format("resolution {} must be at least 1", request.resolution));
+  if (request.resolution < 0 || request.resolution > largest_resolution) {
+    throw UsageError(
+        fmt::format("resolution {} must be 1 to {} (0: the data's own)", request.resolution, largest_resolution));
+  }
   const Source source = open(request);
   const std::vector<std::int64_t> positions = positions_for(source, request);
   ImageSet set = source.build(positions);
@@ -105,10 +137,16 @@ ImageSet load_data(const DataRequest& request) {
 }
 
 std::string data_help() {
-  return "  fashion-mnist            60,000 + 10,000 grey 28 x 28 images (Debian package dataset-fashion-mnist)\n"
-         "  mosaic:K                 K x K grids of pooled Fashion-MNIST images (resolution 16 unless given)\n"
+  return "  fashion-mnist              60,000 + 10,000 grey 28 x 28 images (Debian package dataset-fashion-mnist)\n"
+         "  mosaic:K                   K x K grids of pooled Fashion-MNIST images (resolution 16 unless given)\n"
          "  cifar10:DIR, cifar100:DIR  the binary versions\n"
-         "  idx:IMAGES[,LABELS]      a pair of IDX files, gzipped or not\n";
+         "  idx:IMAGES[,LABELS]        IDX files, gzipped or not\n"
+         "  PATH.npy, PATH.npz         (N,C,H,W), (N,H,W) or (N,D); uint8 or floats; .npz: 'images' and 'labels'\n"
+         "  DIR                        8-bit grey or RGB .png files of one size, or such folders, one a class\n"
+         "  points:KIND                six points in the plane: polygon, line, blend or random\n"
+         "  gaussian:D                 N(0, I) in D dimensions\n"
+         "  mixture:K,D[,SPREAD[,DEV]] K Gaussians in D dimensions, means N(0, SPREAD^2), each of deviation DEV\n"
+         "  shapes, shapes:rgb         drawn discs, squares and triangles (resolution 32 unless given)\n";
 }
 
 }  // namespace tweedie::data

@@ -23,8 +23,22 @@ ImageSet load_fashion_mnist(const std::filesystem::path& folder, Split split);
 /// "IMAGES[,LABELS]": one or two IDX files.
 ImageSet load_idx_pair(std::string_view files);
 
+/// .npy, or .npz with 'images' (or one array alone) and perhaps 'labels': (N, C, H, W), (N, H, W) or (N, D) points;
+/// uint8, or floats used as they are.
+ImageSet load_array_file(const std::filesystem::path& path);
+
+/// The .png files of a folder in the order of their names, all of one size; or of its sub-folders, one a class. A
+/// folder that holds `train` (and `test`) has one for each split.
+ImageSet load_png_folder(const std::filesystem::path& folder, Split split);
+
 /// A K x K grid of tiles, each a Fashion-MNIST image of the same split resized to resolution / K. Mosaic i is the same
 /// whichever others are made.
 Source mosaic_source(std::int64_t k, const DataRequest& request);
+
+/// The sets of synthetic.h.
+ImageSet point_set(std::string_view kind);
+Source gaussian_source(std::int64_t dimension, Split split);
+Source mixture_source(std::string_view parameters, Split split);
+Source shapes_source(bool colour, const DataRequest& request);
 
 }  // namespace tweedie::data

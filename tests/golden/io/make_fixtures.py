@@ -1,6 +1,6 @@
-"""Makes the files of this folder with the libraries that own their formats (numpy, torch, safetensors).
+"""Makes the files of this folder with the libraries that own their formats (numpy, torch, safetensors, Pillow).
 
-usage: python make_fixtures.py [FOLDER]     (needs numpy, torch, safetensors)
+usage: python make_fixtures.py [FOLDER]     (needs these four)
 Element i of every array of n elements, in C order, is (3 i + 1) mod 97 less 40 for signed and floating types
 (divided by 8 for the latter, which float16 and bfloat16 hold exactly); bool is i mod 2.
 """
@@ -8,9 +8,11 @@ import gzip
 import pathlib
 import struct
 import sys
+import zlib
 
 import numpy as np
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent)
@@ -63,6 +65,33 @@ save_file(tensors, folder / "all.safetensors", metadata={"format": "pt", "note":
 
 # Two members, as `cat a.gz b.gz` makes.
 (folder / "text.gz").write_bytes(gzip.compress(b"the first member, ", mtime=0) + gzip.compress(b"the second", mtime=0))
+
+# PNG, by Pillow: grey, RGB, and kinds that are refused.
+Image.fromarray(values((4, 5), "u1"), "L").save(folder / "grey.png")
+Image.fromarray(values((4, 5, 3), "u1"), "RGB").save(folder / "rgb.png")
+Image.fromarray(values((4, 5, 4), "u1"), "RGBA").save(folder / "bad_alpha.png")
+Image.fromarray(values((4, 5), "u1"), "L").convert("P").save(folder / "bad_palette.png")
+Image.fromarray(values((4, 5), "u2")).save(folder / "bad_16bit.png")
+
+
+
+def interlaced_png(image):
+    """Adam7: seven passes, each a picture of its own with filter byte 0 before every row."""
+    passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+    raw = b""
+    for top, left, rows, columns in passes:
+        part = image[top::rows, left::columns]
+        if part.size:
+            raw += b"".join(b"\0" + row.tobytes() for row in part)
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", image.shape[1], image.shape[0], 8, 0, 0, 0, 1)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
+
+
+(folder / "interlaced.png").write_bytes(interlaced_png(values((11, 13), "u1")))
 
 # An IDX pair: three 4 x 5 images and their labels, plain and gzipped.
 images = struct.pack(">IIII", 0x803, 3, 4, 5) + values((3, 4, 5), "u1").tobytes()
