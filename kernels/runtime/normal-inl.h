@@ -112,14 +112,15 @@ HWY_INLINE void circle_point(Words word, hn::Vec<FloatTag>& cosine, hn::Vec<Floa
   const hn::RebindToSigned<FloatTag> di;
   const auto quadrant = hn::ShiftRight<30>(hn::Add(word, hn::Set(du, 0x20000000u)));
   const auto offset = hn::BitCast(di, hn::Sub(word, hn::ShiftLeft<30>(quadrant)));
-  const auto x = hn::Mul(hn::Add(hn::ConvertTo(d, offset), hn::Set(d, 0.5f)), hn::Set(d, 0x1p-30f));
+  const auto doubled = hn::Add(hn::Add(offset, offset), hn::Set(di, 1));
+  const auto x = hn::Mul(hn::ConvertTo(d, doubled), hn::Set(d, 0x1p-31f));
   const auto square = hn::Mul(x, x);
   auto s = hn::Set(d, sin_terms[3]), c = hn::Set(d, cos_terms[3]);
   for (int i = 2; i >= 0; --i) {
     s = hn::MulAdd(s, square, hn::Set(d, sin_terms[i]));
     c = hn::MulAdd(c, square, hn::Set(d, cos_terms[i]));
   }
-  s = hn::Mul(s, x);
+  s = hn::MulAdd(x, hn::Set(d, half_pi), hn::Mul(x, s));
   c = hn::MulAdd(c, square, hn::Set(d, 1.0f));
   const auto odd = hn::MaskFromVec(hn::BitCast(d, hn::Neg(hn::BitCast(di, hn::And(quadrant, hn::Set(du, 1u))))));
   const auto sign = hn::Set(du, 0x80000000u);

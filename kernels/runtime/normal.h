@@ -12,7 +12,7 @@
 
 // Standard normals from pairs of random words (Box and Muller 1958), in float arithmetic that every device does alike:
 // additions, multiplications, fused multiply-adds and a square root, each correctly rounded, and no library function.
-// normal-inl.h is the same computation in vectors. Polynomials are minimax fits; the result is within about 2 ulp of
+// normal-inl.h is the same computation in vectors. Polynomials are minimax fits; the result is within 3 ulp of
 // the exact r cos(2 pi u2), r sin(2 pi u2), r = sqrt(-2 log u1), u = (word + 0.5) 2^-32.
 
 namespace tweedie {
@@ -23,8 +23,9 @@ inline constexpr float log_terms[10] = {-0.5f,        0.333333135f,  -0.25000008
                                         0.142203584f, -0.124062337f, 0.118835494f,  -0.116701014f, 0.0674927235f};
 inline constexpr float log2_high = 0.693145752f,
                        log2_low = 1.42860677e-6f;  // their sum is log 2; 32 log2_high is exact
-/// sin(pi/2 x) = x (sin0 + sin1 x^2 + ...), cos(pi/2 x) = 1 + x^2 (cos0 + cos1 x^2 + ...) on |x| <= 1/2.
-inline constexpr float sin_terms[4] = {1.57079637f, -0.64596498f, 0.0796920136f, -0.00462878402f};
+/// sin(pi/2 x) = x (half_pi + sin0 + sin1 x^2 + ...), cos(pi/2 x) = 1 + x^2 (cos0 + cos1 x^2 + ...) on |x| <= 1/2.
+inline constexpr float half_pi = 1.57079637f;
+inline constexpr float sin_terms[4] = {-4.87979896e-08f, -0.64596349f, 0.0796803609f, -0.00460251188f};
 inline constexpr float cos_terms[4] = {-1.23370051f, 0.253668547f, -0.0208555926f, 0.000894459197f};
 inline constexpr float one_minus_sqrt_half = 0.292893219f;
 inline constexpr std::int32_t sqrt_half_bits = 0x3f3504f3;
@@ -60,14 +61,14 @@ TWEEDIE_HOST_DEVICE inline void circle_point(std::uint32_t word, float& cosine, 
   using namespace normal_constants;
   const std::uint32_t quadrant = (word + 0x20000000u) >> 30;
   const auto offset = static_cast<std::int32_t>(word - (quadrant << 30));  // [-2^29, 2^29)
-  const float x = (static_cast<float>(offset) + 0.5f) * 0x1p-30f;
+  const float x = static_cast<float>(2 * offset + 1) * 0x1p-31f;           // one rounding, also near 0
   const float square = x * x;
   float s = sin_terms[3], c = cos_terms[3];
   for (int i = 2; i >= 0; --i) {
     s = std::fma(s, square, sin_terms[i]);
     c = std::fma(c, square, cos_terms[i]);
   }
-  s *= x;
+  s = std::fma(x, half_pi, x * s);
   c = std::fma(c, square, 1.0f);
   const bool odd = (quadrant & 1) != 0;
   cosine = odd ? s : c;
