@@ -10,6 +10,7 @@
 #include "kernels/dropout/dropout_cases.h"
 #include "kernels/elementwise/elementwise_cases.h"
 #include "kernels/embedding/embedding_cases.h"
+#include "kernels/empirical_score/empirical_score_cases.h"
 #include "kernels/group_norm/group_norm_cases.h"
 #include "kernels/layer_norm/layer_norm_cases.h"
 #include "kernels/loss/loss_cases.h"
@@ -37,6 +38,7 @@ inline std::vector<OperationCase> all_cases() {
   add(dropout_cases());
   add(elementwise_cases());
   add(embedding_cases());
+  add(empirical_score_cases());
   add(group_norm_cases());
   add(layer_norm_cases());
   add(loss_cases());

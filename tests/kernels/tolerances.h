@@ -59,6 +59,16 @@ inline constexpr Tolerance tolerances[] = {
     // epsilons); the gradient of the scores is a difference of terms of order one (measured 1.9e-7 where it cancels).
     {.operation = "attention_forward", .quantity = "*", .epsilons = 32, .scale = Scale::largest},
     {.operation = "attention_backward", .quantity = "*", .epsilons = 32, .scale = Scale::largest, .absolute = 2.4e-7},
+    // Sums of up to 784 squares in double, in another order: measured 10 epsilons.
+    {.operation = "*", .quantity = "squared_norms", .epsilons = 64},
+    // What the empirical score's contract promises.
+    {.operation = "evaluate_empirical_score", .quantity = "x0", .epsilons = 80, .scale = Scale::largest},
+    {.operation = "evaluate_empirical_score", .quantity = "score", .epsilons = 160, .scale = Scale::largest},
+    {.operation = "evaluate_empirical_score", .quantity = "entropy", .epsilons = 8, .absolute = 1e-4},
+    {.operation = "evaluate_empirical_score", .quantity = "effective_count", .epsilons = 800},
+    {.operation = "evaluate_empirical_score", .quantity = "covariance_trace", .epsilons = 8000, .absolute = 1e-9},
+    {.operation = "evaluate_empirical_score", .quantity = "r_star", .epsilons = 80},
+    {.operation = "evaluate_empirical_score", .quantity = "log_sum", .epsilons = 8, .absolute = 1e-5},
     // Everything else: a few roundings of the output's largest element.
     {.operation = "*", .quantity = "*", .epsilons = 8, .scale = Scale::largest},
 };
