@@ -10,6 +10,9 @@
 
 namespace tweedie::experiments {
 
+// Descriptions of checks would crowd --help, whose texts say the same.
+static const CLI::Validator not_negative = CLI::Validator(CLI::NonNegativeNumber).description("");
+
 void add_options(CommandLine& line, RunOptions& options) {
   CLI::App& app = line.app();
   const auto flag = [&app](const char* name, bool& value, const char* text) {
@@ -32,10 +35,10 @@ void add_options(CommandLine& line, ComputeOptions& options) {
       ->type_name("NAME")
       ->group("Compute");
   app.add_option("--threads", options.threads, "Processor threads; 0 for all (or OMP_NUM_THREADS)")
-      ->check(CLI::Range(0, 4096))
+      ->check(CLI::Range(0, 4096).description(""))
       ->group("Compute");
   app.add_option("--log-level", options.log_level, "quiet, info or debug")
-      ->check(CLI::IsMember({"quiet", "info", "debug"}))
+      ->check(CLI::IsMember({"quiet", "info", "debug"}).description(""))
       ->type_name("NAME")
       ->group("Compute");
 }
@@ -46,14 +49,14 @@ void add_options(CommandLine& line, DataOptions& options) {
       ->type_name("NAME|PATH")
       ->group("Data");
   app.add_option("--resolution", options.resolution, "Side in pixels to bring the images to; 0 leaves them")
-      ->check(CLI::NonNegativeNumber)
+      ->check(not_negative)
       ->group("Data");
   app.add_option("--classes", options.classes, "Keep the images of these classes only, e.g. 0,3,7")
       ->delimiter(',')
       ->type_name("INT,...")
       ->group("Data");
   app.add_option("--subset", options.subset, "Number of training images, drawn by --subset-seed; 0 for all")
-      ->check(CLI::NonNegativeNumber)
+      ->check(not_negative)
       ->group("Data");
   app.add_option("--subset-seed", options.subset_seed, "Which images a subset holds")->group("Data");
 }

@@ -98,7 +98,8 @@ std::string human_bytes(std::int64_t bytes) {
   double value = static_cast<double>(bytes);
   int unit = 0;
   while (std::abs(value) >= 1024 && unit < 6) value /= 1024, ++unit;
-  return unit == 0 ? fmt::format("{} bytes", bytes) : fmt::format("{:.{}f} {}", value, value < 10 ? 1 : 0, units[unit]);
+  return unit == 0 ? fmt::format("{} byte{}", bytes, bytes == 1 ? "" : "s")
+                   : fmt::format("{:.{}f} {}", value, value < 10 ? 1 : 0, units[unit]);
 }
 
 std::string human_duration(double seconds) {

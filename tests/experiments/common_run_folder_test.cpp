@@ -179,8 +179,8 @@ TEST(Resources, AnEstimateIsSaidBeforeItIsChecked) {
   EXPECT_SAYS(announce({.memory_bytes = 1, .disk_bytes = std::int64_t{1} << 60}, "/tmp"), "/tmp: too little disk");
   EXPECT_EQ(testing::internal::GetCapturedStderr(),
             "this run takes about 1.0 MiB of memory, 1.0 KiB of disk and 1 min 30 s\n"
-            "this run takes about 1.0 EiB of memory, 1 bytes of disk\n"
-            "this run takes about 1 bytes of memory, 1.0 EiB of disk\n");
+            "this run takes about 1.0 EiB of memory, 1 byte of disk\n"
+            "this run takes about 1 byte of memory, 1.0 EiB of disk\n");
 }
 
 TEST(Resources, BytesAndTimesReadWell) {
