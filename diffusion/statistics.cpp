@@ -40,13 +40,15 @@ double quantile_of_sorted(std::span<const double> sorted, double p) {
 }
 
 // The resampled values of a statistic, statistic(resample number), as an Estimate around its value on the data.
+// `draws` is the number of random draws of one resample.
 template <class Statistic>
-Estimate resample(double value, std::int64_t n, const Bootstrap& settings, Statistic&& statistic) {
+Estimate resample(double value, std::int64_t n, std::int64_t draws, const Bootstrap& settings, Statistic&& statistic) {
   require(settings.resamples >= 2 && settings.level > 0 && settings.level < 1,
           "bootstrap: {} resamples at level {}, expected at least 2 at a level between 0 and 1", settings.resamples,
           settings.level);
   std::vector<double> drawn(static_cast<std::size_t>(settings.resamples));
-  parallel_for(settings.resamples, 16, [&](std::int64_t first, std::int64_t last) {
+  constexpr std::int64_t draws_worth_a_thread = 100'000;
+  parallel_for(settings.resamples, 1 + draws_worth_a_thread / draws, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t r = first; r < last; ++r) {
       drawn[static_cast<std::size_t>(r)] = statistic(static_cast<std::uint32_t>(r));
     }
@@ -128,7 +130,7 @@ Estimate bootstrap_mean(std::span<const double> values, const Bootstrap& setting
   check("bootstrap_mean", values, 2);
   const auto n = static_cast<std::int64_t>(values.size());
   const RandomKey key = key_of(settings);
-  return resample(mean(values), n, settings, [&](std::uint32_t r) {
+  return resample(mean(values), n, n, settings, [&](std::uint32_t r) {
     double total = 0;
     for (std::int64_t i = 0; i < n; ++i) {
       total += values[static_cast<std::size_t>(uniform_integer(key, r, n, static_cast<std::uint32_t>(i)))];
@@ -153,7 +155,7 @@ Estimate paired_ratio(std::span<const double> numerator, std::span<const double>
     require(below != 0, "paired_ratio: the denominator's mean is 0");
     return above / below;
   };
-  return resample(ratio(sum(numerator), sum(denominator)), n, settings, [&](std::uint32_t r) {
+  return resample(ratio(sum(numerator), sum(denominator)), n, n, settings, [&](std::uint32_t r) {
     double above = 0, below = 0;
     for (std::int64_t i = 0; i < n; ++i) {
       const auto row = static_cast<std::size_t>(uniform_integer(key, r, n, static_cast<std::uint32_t>(i)));
@@ -168,13 +170,15 @@ Estimate clustered_mean(std::span<const std::vector<double>> groups, const Boots
   require(groups.size() >= 2, "clustered_mean: got {} groups, needs at least 2", groups.size());
   std::vector<double> means;
   std::size_t largest = 0;
+  std::int64_t draws = 0;
   for (const std::vector<double>& group : groups) {
     means.push_back(mean(group));
     largest = std::max(largest, group.size());
+    draws += static_cast<std::int64_t>(group.size());
   }
   const auto count = static_cast<std::int64_t>(groups.size());
   const RandomKey key = key_of(settings);
-  return resample(mean(means), count, settings, [&](std::uint32_t r) {
+  return resample(mean(means), count, draws, settings, [&](std::uint32_t r) {
     double total = 0;
     for (std::int64_t slot = 0; slot < count; ++slot) {
       const auto& group =
