@@ -28,7 +28,9 @@ Trainer::Losses Trainer::pass(std::uint32_t step, std::int64_t first, std::int64
   const Objective::Batch batch =
       objective.batch(options_.seed, step, first, count, model_.parameterisation(), held_out);
   ForwardContext context{.training = !held_out, .seed = options_.seed, .step = step, .samples = batch.draw.samples};
-  const Tensor output = model_.output(batch.draw.z, batch.draw.t_told, batch.draw.labels, context);
+  // Data may be labelled and the network unconditional all the same.
+  const Tensor labels = model_.network().label_classes() > 0 ? batch.draw.labels : Tensor();
+  const Tensor output = model_.output(batch.draw.z, batch.draw.t_told, labels, context);
   const Tensor loss = squared_error(output, batch.target, batch.weight);
   if (!held_out) loss.backward(Tensor::full(loss.shape(), 1.0 / static_cast<double>(options_.batch), loss.device()));
   return {batch.draw.t_told, loss.to_host_double()};
@@ -129,6 +131,7 @@ TrainingEstimate Trainer::estimate() {
   };
   const std::int64_t large = std::min<std::int64_t>(options_.batch, 8), small = std::max<std::int64_t>(1, large / 2);
   const std::int64_t few = probe(small);
+  probe(large);  // the first pass of a shape also builds its kernels
   const double flops_before = work_done().flops;
   const auto start = std::chrono::steady_clock::now();
   const std::int64_t more = probe(large);
