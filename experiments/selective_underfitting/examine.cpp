@@ -1,0 +1,193 @@
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "diffusion/data/png.h"
+#include "diffusion/memorization.h"
+#include "diffusion/shells.h"
+#include "diffusion/statistics.h"
+#include "experiments/common/progress.h"
+#include "experiments/common/run_folder.h"
+#include "experiments/selective_underfitting/study.h"
+#include "nn/io/npz.h"
+
+namespace tweedie::experiments {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string file_stem(const StudyPlan& plan) {
+  std::string stem = plan.data.data;
+  std::replace_if(
+      stem.begin(), stem.end(), [](char c) { return c == ':' || c == '/' || c == ','; }, '_');
+  return stem;
+}
+
+ShellCurve shell_curve(const std::string& source, const ProbeReference& reference) {
+  ShellCurve curve{.source = source, .t = reference.states.t};
+  const auto n = static_cast<std::size_t>(reference.states.count());
+  for (std::size_t level = 0; level < curve.t.size(); ++level) {
+    const std::span<const double> r = std::span(reference.r_star).subspan(level * n, n);
+    curve.q05.push_back(quantile(r, 0.05));
+    curve.q50.push_back(quantile(r, 0.5));
+    curve.q95.push_back(quantile(r, 0.95));
+  }
+  return curve;
+}
+
+OverlapCurve overlap_curve(const StudyGround& ground) {
+  const PairDistances pairs(ground.train);
+  OverlapCurve curve;
+  for (const double t : falling_times(1.0)) {
+    curve.t.insert(curve.t.begin(), t);
+    // The overlap falls with distance, so its upper quantile over pairs is at the lower quantile of distances.
+    curve.max.insert(curve.max.begin(), shell_overlap(ground.process, t, pairs.smallest()));
+    curve.q99.insert(curve.q99.begin(), shell_overlap(ground.process, t, pairs.quantile(0.01)));
+    curve.q50.insert(curve.q50.begin(), shell_overlap(ground.process, t, pairs.quantile(0.5)));
+  }
+  return curve;
+}
+
+/// Training images noised to t and integrated back: does the nearest training image to the result equal the source, and
+/// is the result a copy of it (sqrt(m) < 1/3)?
+RestartCurve restart_curve(const StudyPlan& plan, const StudyGround& ground, ScoreModel& model, Progress& progress) {
+  RestartCurve curve;
+  curve.n = std::min(plan.restarts, ground.train.count);
+  const auto n = static_cast<std::size_t>(curve.n);
+  const auto d = static_cast<std::size_t>(ground.train.dimension());
+  std::vector<float> clean(n * d);
+  for (std::size_t i = 0; i < n; ++i)
+    ground.train.copy_float(static_cast<std::int64_t>(i), std::span(clean).subspan(i * d, d));
+  const Tensor x =
+      Tensor::from_host(std::span<const float>(clean),
+                        {curve.n, ground.train.height, ground.train.width, ground.train.channels}, model.device());
+  std::vector<std::int64_t> streams(n);
+  std::iota(streams.begin(), streams.end(), 0);
+  Progress::Stage stage(progress, "restarts", 21);
+  for (int step = 0; step <= 20; ++step, stage.advance()) {
+    const double t = static_cast<double>(step) / 20.0;
+    SamplerOptions options;
+    options.times = falling_times(t);
+    options.batch = std::min<std::int64_t>(curve.n, 128);
+    // One noise an image, the same at every level.
+    const SamplerState start = start_from_data(model.process(), x, t, streams, ground.probe_seed);
+    const std::vector<float> result = heun(model, start, options).to_host();
+    const NeighbourMeasures measures = neighbour_measures(result, *ground.empirical);
+    double recovered = 0.0, copied = 0.0;
+    for (std::size_t i = 0; i < n; ++i) {
+      const bool same = measures.nearest[i] == static_cast<std::int64_t>(i);
+      recovered += same ? 1.0 : 0.0;
+      copied += same && measures.m[i] < 1.0 / 9.0 ? 1.0 : 0.0;
+    }
+    const double share = recovered / static_cast<double>(n);
+    curve.t.push_back(t);
+    curve.recovered.push_back(share);
+    curve.copied.push_back(copied / static_cast<double>(n));
+    curve.standard_error.push_back(std::sqrt(share * (1.0 - share) / static_cast<double>(n)));
+  }
+  return curve;
+}
+
+Json fractions_json(const MemorisedFractions& fractions) {
+  return {{"m_third", fractions.m_third},
+          {"sqrt_m_third", fractions.sqrt_m_third},
+          {"sqrt_m_half", fractions.sqrt_m_half},
+          {"nn_ratio_third", fractions.nn_ratio_third}};
+}
+
+/// Samples in one row, the nearest training image of each below it, eight rows in all.
+void write_gallery(const std::filesystem::path& file, const StudyGround& ground, std::span<const float> images,
+                   const NeighbourMeasures& measures) {
+  constexpr std::size_t columns = 16, rows = 4;
+  const auto d = static_cast<std::size_t>(ground.train.dimension());
+  std::vector<float> tiles;
+  std::vector<float> nearest(d);
+  const std::size_t shown = std::min(columns * rows, measures.nearest.size() / columns * columns);
+  for (std::size_t first = 0; first < shown; first += columns) {
+    tiles.insert(tiles.end(), images.begin() + static_cast<std::ptrdiff_t>(first * d),
+                 images.begin() + static_cast<std::ptrdiff_t>((first + columns) * d));
+    for (std::size_t i = first; i < first + columns; ++i) {
+      ground.train.copy_float(measures.nearest[i], nearest);
+      tiles.insert(tiles.end(), nearest.begin(), nearest.end());
+    }
+  }
+  data::write_png(file, data::image_grid(tiles, ground.train.height, ground.train.width, ground.train.channels,
+                                         {.columns = columns, .padding = 1, .scale = 3}));
+}
+
+std::vector<double> square_roots(const std::vector<double>& values) {
+  std::vector<double> roots;
+  for (const double value : values) roots.push_back(std::sqrt(value));
+  return roots;
+}
+
+}  // namespace
+
+Findings examine(const StudyPlan& plan, const StudyGround& ground, ScoreModel& model, const std::string& network,
+                 std::uint64_t seed, RunFolder& folder, Progress& progress, Json& results) {
+  const std::string& data = plan.data.data;
+  Findings findings;
+  Progress::Stage stage(progress, "examine " + network + " on " + data);
+  const Generation generation = generate(model, ground, std::max(plan.samples, plan.probes));
+
+  findings.shells.push_back(shell_curve("sup", ground.supervised));
+  findings.shells.push_back(shell_curve("ext", reference_at(generation.trajectory, *ground.empirical, ground.process)));
+  for (const ShellCurve& curve : findings.shells)
+    for (std::size_t i = 0; i < curve.t.size(); ++i)
+      results["shells"].push_back({{"data", data},
+                                   {"t", curve.t[i]},
+                                   {"source", curve.source},
+                                   {"q05", curve.q05[i]},
+                                   {"q50", curve.q50[i]},
+                                   {"q95", curve.q95[i]}});
+  findings.overlap = overlap_curve(ground);
+  for (std::size_t i = 0; i < findings.overlap.t.size(); ++i)
+    results["overlap"].push_back({{"data", data},
+                                  {"t", findings.overlap.t[i]},
+                                  {"max", findings.overlap.max[i]},
+                                  {"q99", findings.overlap.q99[i]},
+                                  {"q50", findings.overlap.q50[i]}});
+  findings.restart = restart_curve(plan, ground, model, progress);
+  for (std::size_t i = 0; i < findings.restart.t.size(); ++i)
+    results["restart"].push_back({{"data", data},
+                                  {"t", findings.restart.t[i]},
+                                  {"ratio", findings.restart.recovered[i]},
+                                  {"se", findings.restart.standard_error[i]},
+                                  {"copied", findings.restart.copied[i]},
+                                  {"n", findings.restart.n}});
+
+  const auto d = static_cast<std::size_t>(ground.train.dimension());
+  const auto n = static_cast<std::size_t>(plan.samples);
+  const std::span<const float> images = std::span(generation.images).first(n * d);
+  const NeighbourMeasures generated = neighbour_measures(images, *ground.empirical);
+  std::vector<float> unseen(n * d);
+  for (std::size_t i = 0; i < n; ++i)
+    ground.held_out.copy_float(static_cast<std::int64_t>(i), std::span(unseen).subspan(i * d, d));
+  const NeighbourMeasures held_out = neighbour_measures(unseen, *ground.empirical);
+  const std::vector<float> features = ground.features->features(images);
+  const std::vector<double> levels = {0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0};
+  findings.samples = {
+      {"data", data},
+      {"model", network},
+      {"seed", seed},
+      {"frechet", frechet_distance(feature_moments(features, ground.features->dimension()), ground.held_out_moments)},
+      {"features", fmt::format("{} principal components of held-out images ({:.1f} % of their variance)",
+                               ground.features->dimension(), 100.0 * ground.features->explained())},
+      {"n", plan.samples},
+      {"memorised", fractions_json(memorised_fractions(generated))},
+      {"memorised_heldout", fractions_json(memorised_fractions(held_out))},
+      {"m_quantiles", quantiles(generated.m, levels)}};
+  results["samples"].push_back(findings.samples);
+  findings.m = square_roots(generated.m);
+  findings.m_held_out = square_roots(held_out.m);
+  findings.gallery = folder.images() / fmt::format("{}_nearest.png", file_stem(plan));
+  write_gallery(findings.gallery, ground, images, generated);
+  io::write_npz(
+      folder.arrays() / fmt::format("{}_samples.npz", file_stem(plan)),
+      {io::view_of("samples", images, {plan.samples, ground.train.height, ground.train.width, ground.train.channels}),
+       io::view_of("nearest", generated.nearest, {plan.samples}), io::view_of("m", generated.m, {plan.samples}),
+       io::view_of("nearest_over_second", generated.nearest_over_second, {plan.samples})});
+  return findings;
+}
+
+}  // namespace tweedie::experiments

@@ -1,0 +1,48 @@
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "experiments/selective_underfitting/study.h"
+
+namespace tweedie::experiments {
+
+std::vector<double> falling_times(double from) {
+  std::vector<double> times;
+  for (int step = static_cast<int>(std::lround(from * 20.0)); step >= 0; --step)
+    times.push_back(static_cast<double>(step) / 20.0);
+  return times;
+}
+
+Generation generate(ScoreModel& model, const StudyGround& ground, std::int64_t count) {
+  const Shape image{ground.train.height, ground.train.width, ground.train.channels};
+  const auto d = static_cast<std::size_t>(image.count());
+  std::vector<std::int64_t> streams(static_cast<std::size_t>(count));
+  std::iota(streams.begin(), streams.end(), 0);
+  const std::vector<double>& levels = probe_levels();
+  std::vector<std::vector<float>> passed(levels.size(), std::vector<float>(static_cast<std::size_t>(count) * d));
+  SamplerOptions options;
+  options.times = falling_times(1.0);
+  options.seed = ground.probe_seed;
+  options.batch = std::min<std::int64_t>(count, 128);
+  options.on_step = [&](const SamplerStep& step) {
+    const auto level =
+        std::find_if(levels.begin(), levels.end(), [&](double t) { return std::abs(t - step.t.front()) < 1e-9; });
+    if (level == levels.end()) return;
+    const std::vector<float> z = step.z.to_host();
+    for (std::size_t row = 0; row < step.samples.size(); ++row)
+      std::copy_n(z.begin() + static_cast<std::ptrdiff_t>(row * d), d,
+                  passed[static_cast<std::size_t>(level - levels.begin())].begin() +
+                      static_cast<std::ptrdiff_t>(static_cast<std::size_t>(step.samples[row]) * d));
+  };
+  const SamplerState start =
+      start_from_noise(model.process(), image, streams, ground.probe_seed, model.device(), {}, 1.0);
+  Generation generation;
+  generation.images = heun(model, start, options).to_host();
+  generation.trajectory = {.region = "ext", .t = levels, .z = {}};
+  for (const std::vector<float>& states : passed)
+    generation.trajectory.z.push_back(
+        Tensor::from_host(std::span<const float>(states), {count, image[0], image[1], image[2]}, model.device()));
+  return generation;
+}
+
+}  // namespace tweedie::experiments

@@ -1,0 +1,101 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "diffusion/data/image_set.h"
+#include "diffusion/empirical_score.h"
+#include "diffusion/frechet.h"
+#include "diffusion/score_probe.h"
+#include "experiments/common/options.h"
+#include "experiments/common/resources.h"
+#include "experiments/common/training.h"
+
+namespace tweedie::experiments {
+
+class Progress;
+class RunFolder;
+
+/// One data set, and the networks whose scores on it are followed over training.
+struct StudyPlan {
+  std::string title;
+  DataOptions data;
+  ModelOptions model;                // but for its network
+  OptimisationOptions optimisation;  // but for its steps
+  std::vector<std::string> networks;
+  std::vector<std::uint64_t> seeds;       // of initial weights, data order and noise; paired between networks
+  std::vector<std::int64_t> checkpoints;  // steps at which the score is looked at
+  std::int64_t probes = 256;              // evaluation points a region
+  std::int64_t samples = 512;             // generated images for quality and memorisation
+  std::int64_t restarts = 200;            // training images restarted from
+};
+
+/// The noise levels at which errors are taken and averaged.
+const std::vector<double>& probe_levels();
+
+/// What a study holds before any network is trained; shared by all its networks.
+struct StudyGround {
+  data::ImageSet train, held_out;
+  std::shared_ptr<const DeviceImages> train_images, held_out_images;
+  std::shared_ptr<const EmpiricalScore> empirical;  // of the training images
+  Process process = Process::linear();
+  ProbeReference supervised, unseen;  // regions sup and heldout
+  std::shared_ptr<const PrincipalFeatures> features;
+  FeatureMoments held_out_moments;
+  std::uint64_t probe_seed = 0;  // of evaluation noise: the same for every network and seed
+};
+StudyGround lay_ground(const StudyPlan& plan, Device device, std::uint64_t probe_seed);
+
+/// from, from - 0.05, ..., 0: the times of every probability-flow integration of this experiment.
+std::vector<double> falling_times(double from);
+
+/// What the studies will take on this device, measured on a few training samples of each network.
+RunEstimate estimate_of(const std::vector<StudyPlan>& plans, Device device);
+
+/// Samples of a model with the states it passed on the way.
+struct Generation {
+  ProbeStates trajectory;     // region ext, at probe_levels()
+  std::vector<float> images;  // (n, H, W, C): the finished samples
+};
+/// Probability-flow ODE from fixed noise by Heun's method, 20 equal steps of t from 1 to 0.
+Generation generate(ScoreModel& model, const StudyGround& ground, std::int64_t count);
+
+/// Trains one network for one seed, looking at its score at each checkpoint, and returns the looks as JSON objects (see
+/// docs/experiments.md). A look that an earlier, interrupted run finished is read back, not taken again.
+std::vector<nlohmann::ordered_json> follow_training(const StudyPlan& plan, const StudyGround& ground,
+                                                    const std::string& network, std::uint64_t seed, Device device,
+                                                    RunFolder& folder, Progress& progress);
+
+/// The last checkpoint of a network of the study, with averaged weights.
+std::unique_ptr<NetworkScore> load_last(const StudyPlan& plan, const std::string& network, std::uint64_t seed,
+                                        const RunFolder& folder, Device device);
+
+/// Instruments that need one finished model. Each adds its rows to results (shells, overlap, restart, samples), keeps
+/// its arrays and pictures in the run folder, and returns what the page shows.
+struct ShellCurve {
+  std::string source;
+  std::vector<double> t, q05, q50, q95;
+};
+struct RestartCurve {
+  std::vector<double> t, recovered, copied, standard_error;
+  std::int64_t n = 0;
+};
+struct OverlapCurve {
+  std::vector<double> t, max, q99, q50;
+};
+struct Findings {
+  std::vector<ShellCurve> shells;
+  OverlapCurve overlap;
+  RestartCurve restart;
+  nlohmann::ordered_json samples;     // the row of results.json
+  std::filesystem::path gallery;      // generated images, each above its nearest training image
+  std::vector<double> m, m_held_out;  // calibrated distance ratios
+};
+Findings examine(const StudyPlan& plan, const StudyGround& ground, ScoreModel& model, const std::string& network,
+                 std::uint64_t seed, RunFolder& folder, Progress& progress, nlohmann::ordered_json& results);
+
+}  // namespace tweedie::experiments
