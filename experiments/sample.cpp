@@ -1,0 +1,308 @@
+#include <CLI/App.hpp>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "autograd/ops/shape.h"
+#include "diffusion/data/png.h"
+#include "diffusion/samplers.h"
+#include "experiments/common/checkpoint_options.h"
+#include "experiments/common/command_line.h"
+#include "experiments/common/log.h"
+#include "experiments/common/options.h"
+#include "experiments/common/progress.h"
+#include "experiments/common/report.h"
+#include "experiments/common/resources.h"
+#include "experiments/common/run_folder.h"
+#include "experiments/common/signals.h"
+#include "nn/io/npy.h"
+
+namespace tweedie::experiments {
+namespace {
+
+const Program program = {
+    .name = "sample",
+    .description = "Images from a checkpoint, from noise or from given images noised to some level.",
+    .examples = {
+        {"sample --checkpoint run/checkpoints/step-00020000 --n 64 --seed 1 --out samples",
+         "64 images by 50 Heun steps: arrays/samples.npy (N, C, H, W), images/samples.png, report.html"},
+        {"sample --checkpoint run/checkpoints/step-00020000 --sampler dopri5 --n 64 --out samples",
+         "the same flow with adaptive steps"},
+        {"sample --checkpoint run/checkpoints/step-00020000 --restart-from x.npy --restart-t 0.6 --out restarted",
+         "noises the images x (N, C, H, W) to t = 0.6 and takes them back"},
+        {"sample --checkpoint google/ddpm-cifar10-32 --process vp-song --view eps --sampler ancestral --steps 250 --n "
+         "16 "
+         "--out cifar",
+         "a network that diffusers saved"},
+    }};
+
+struct Options {
+  ComputeOptions compute;
+  CheckpointOptions checkpoint;
+  std::string out, sampler = "heun", grid, restart_from;
+  bool overwrite = false, keep_noise = false;
+  std::int64_t n = 16, steps = 50, batch = 16;
+  std::optional<double> t_start, t_end, restart_t;
+  double noise_scale = 1.0, tolerance = 1e-3;
+  std::vector<std::int64_t> labels;
+};
+
+void declare(CommandLine& line, Options& options) {
+  CLI::App& app = line.app();
+  app.add_option("--out", options.out, "Folder of this run; made if absent")
+      ->required()
+      ->type_name("DIR")
+      ->group("Run");
+  app.add_flag("--overwrite", options.overwrite, "Delete the run that --out holds")->group("Run")->configurable(false);
+  add_options(line, options.checkpoint);
+  const auto add = [&](const char* name, auto& value, const char* text, const char* type) {
+    return app.add_option(name, value, text)->type_name(type)->group("Sampling");
+  };
+  std::vector<std::string> names;
+  for (std::string_view name : sampler_names()) names.emplace_back(name);
+  CLI::Option* n = add("--n", options.n, "Number of images", "INT")->check(CLI::PositiveNumber);
+  add("--sampler", options.sampler, "euler, heun, dpm++2m, dopri5, euler-maruyama or ancestral", "NAME")
+      ->check(CLI::IsMember(names));
+  add("--steps", options.steps, "Steps (not of dopri5)", "INT")->check(CLI::PositiveNumber);
+  add("--grid", options.grid, "Where they are: uniform, log-snr or edm (the process edm's usual one)", "NAME");
+  add("--batch", options.batch, "Images that pass the network at once; the same batch gives the same bits", "INT")
+      ->check(CLI::PositiveNumber);
+  add("--labels", options.labels, "Classes of a conditional network, taken in turn; all of them by default", "INT,...")
+      ->delimiter(',');
+  add("--t-start", options.t_start,
+      "Where the noise begins: the process's t_max, or 0.999 of it where alpha is 0 and the network answers eps or "
+      "score",
+      "NUMBER");
+  add("--t-end", options.t_end, "Where the steps end: the process's t_min by default", "NUMBER");
+  app.add_flag("--no-denoise", options.keep_noise, "Keep the noise that is left at --t-end")->group("Sampling");
+  add("--noise-scale", options.noise_scale, "Of euler-maruyama and ancestral: 1 the SDE, 0 the ODE", "NUMBER");
+  add("--tolerance", options.tolerance, "dopri5's relative tolerance; a tenth of it is the absolute one", "NUMBER");
+  CLI::Option* from = add("--restart-from", options.restart_from,
+                          "Images (N, C, H, W) to start from: float32, or uint8 (v/127.5 - 1)", "FILE.npy")
+                          ->excludes(n);
+  CLI::Option* level = add("--restart-t", options.restart_t, "The level they are noised to", "NUMBER")->needs(from);
+  from->needs(level);
+  add_options(line, options.compute);
+}
+
+/// Images (N, C, H, W) of the restart, on the device as (N, H, W, C).
+Tensor read_restart(const std::string& file, const OpenedCheckpoint& opened, Device device) {
+  const io::HostArray array = io::read_npy(file);
+  const Shape& shape = array.shape;
+  require((array.dtype == DType::float32 || array.dtype == DType::uint8) && shape.rank() == 4 && shape[0] > 0 &&
+              shape[1] == opened.network->in_channels() && (opened.height == 0 || shape[2] == opened.height) &&
+              (opened.width == 0 || shape[3] == opened.width),
+          "{}: {} of shape {}, expected float32 or uint8 of shape (N, {}, {}, {})", file, name_of(array.dtype), shape,
+          opened.network->in_channels(), opened.height, opened.width);
+  std::vector<float> values = io::to_float32(array);
+  for (float& value : values) {
+    require(std::isfinite(value), "{}: holds a value that is not finite", file);
+    if (array.dtype == DType::uint8) value = value / 127.5F - 1.0F;
+  }
+  return to_channels_last(Tensor::from_host(std::span<const float>(values), shape, device));
+}
+
+double start_level(const Options& options, const NetworkScore& model) {
+  if (options.restart_t) return *options.restart_t;
+  if (options.t_start) return *options.t_start;
+  const Process& process = model.process();
+  const Parameterisation& answers = model.parameterisation();
+  const bool silent = answers.preconditioning == Parameterisation::Preconditioning::plain &&
+                      (answers.view == View::eps || answers.view == View::score);
+  return (process.alpha(process.t_max()) == 0.0 && silent ? 0.999 : 1.0) * process.t_max();
+}
+
+std::vector<std::int64_t> labels_of(const Options& options, std::int64_t classes, std::int64_t count) {
+  if (classes == 0) {
+    if (!options.labels.empty()) throw UsageError("--labels: this network is not conditioned on classes");
+    return {};
+  }
+  std::vector<std::int64_t> chosen = options.labels;
+  if (chosen.empty()) {
+    chosen.resize(static_cast<std::size_t>(classes));
+    std::iota(chosen.begin(), chosen.end(), 0);
+  }
+  for (std::int64_t label : chosen)
+    if (label < 0 || label >= classes) throw UsageError(fmt::format("--labels: {} is outside [0, {})", label, classes));
+  std::vector<std::int64_t> labels;
+  for (std::int64_t i = 0; i < count; ++i) labels.push_back(chosen[static_cast<std::size_t>(i) % chosen.size()]);
+  return labels;
+}
+
+SamplerOptions sampler_options(const Options& options, const Process& process) {
+  SamplerOptions result{.steps = options.steps,
+                        .t_end = options.t_end,
+                        .denoise = !options.keep_noise,
+                        .seed = options.compute.seed,
+                        .noise_scale = options.noise_scale,
+                        .relative_tolerance = options.tolerance,
+                        .absolute_tolerance = 0.1 * options.tolerance,
+                        .batch = options.batch};
+  if (!options.grid.empty()) {
+    result.grid = parse_time_grid(options.grid);
+  } else if (process.name() == "edm") {
+    result.grid = TimeGrid::edm;
+  }
+  return result;
+}
+
+/// What is sampled, and where from.
+struct Plan {
+  std::int64_t count = 0, height = 0, width = 0, channels = 0;
+  double t = 0.0;
+  std::vector<std::int64_t> labels;
+  Tensor restart;  // (N, H, W, C); undefined without one
+};
+
+Plan make_plan(const Options& options, const OpenedCheckpoint& opened, const NetworkScore& model) {
+  Plan plan{.count = options.n,
+            .height = opened.height,
+            .width = opened.width,
+            .channels = opened.network->in_channels(),
+            .t = start_level(options, model),
+            .labels = {},
+            .restart = {}};
+  if (!options.restart_from.empty()) {
+    plan.restart = read_restart(options.restart_from, opened, model.device());
+    plan.count = plan.restart.size(0);
+    plan.height = plan.restart.size(1);
+    plan.width = plan.restart.size(2);
+  }
+  require(plan.height > 0 && plan.width > 0, "{}/config.json: does not say the images' size (sample_size)",
+          opened.folder);
+  plan.labels = labels_of(options, opened.network->label_classes(), plan.count);
+  return plan;
+}
+
+/// All samples, (N, H, W, C).
+std::vector<float> draw(const Options& options, NetworkScore& model, const Plan& plan) {
+  const Process& process = model.process();
+  const Sampler sampler = sampler_named(options.sampler);
+  SamplerOptions settings = sampler_options(options, process);
+  const std::int64_t rounds = (plan.count + options.batch - 1) / options.batch;
+  Progress progress;
+  Progress::Stage stage(progress, "sample", options.sampler == "dopri5" ? 0 : rounds * options.steps);
+  settings.on_step = [&](const SamplerStep& step) {
+    if (stop_requested()) stop("no samples were written");
+    if (step.step > 0) stage.advance(1, fmt::format("t = {:.3g}", *std::ranges::max_element(step.t)));
+  };
+  std::vector<float> samples;
+  for (std::int64_t first = 0; first < plan.count; first += options.batch) {
+    const std::int64_t count = std::min(options.batch, plan.count - first);
+    std::vector<std::int64_t> streams(static_cast<std::size_t>(count));
+    std::iota(streams.begin(), streams.end(), first);
+    Tensor labels;
+    if (!plan.labels.empty())
+      labels = Tensor::from_host(std::span(plan.labels).subspan(static_cast<std::size_t>(first), streams.size()),
+                                 {count}, model.device());
+    const SamplerState start =
+        plan.restart.defined()
+            ? start_from_data(process, slice(plan.restart, 0, first, count), plan.t, streams, settings.seed, labels)
+            : start_from_noise(process, {plan.height, plan.width, plan.channels}, streams, settings.seed,
+                               model.device(), labels, plan.t);
+    const std::vector<float> values = sampler(model, start, settings).to_host();
+    samples.insert(samples.end(), values.begin(), values.end());
+  }
+  return samples;
+}
+
+std::vector<float> channels_first(std::span<const float> samples, const Plan& plan) {
+  const Tensor all = Tensor::from_host(samples, {plan.count, plan.height, plan.width, plan.channels}, {});
+  return to_channels_first(all).to_host();
+}
+
+nlohmann::ordered_json summary(const std::vector<float>& samples, const Plan& plan) {
+  double sum = 0.0, squares = 0.0, outside = 0.0;
+  for (float value : samples) {
+    sum += value;
+    outside += std::abs(value) > 1.0F ? 1.0 : 0.0;
+  }
+  const double count = static_cast<double>(samples.size()), mean = sum / count;
+  for (float value : samples) squares += (value - mean) * (value - mean);
+  nlohmann::ordered_json results = {{"n", plan.count},
+                                    {"pixel_mean", mean},
+                                    {"pixel_deviation", std::sqrt(squares / count)},
+                                    {"outside_range", outside / count}};
+  if (plan.restart.defined()) {
+    const std::vector<float> before = plan.restart.to_host();
+    double moved = 0.0;
+    for (std::size_t i = 0; i < samples.size(); ++i) moved += std::pow(double{samples[i]} - double{before[i]}, 2);
+    results["rms_change"] = std::sqrt(moved / count);
+  }
+  return results;
+}
+
+/// The first images as one picture; none for data that are no pictures.
+std::vector<Picture> pictures(const RunFolder& run, std::span<const float> samples, const Plan& plan,
+                              const std::string& name, const std::string& caption) {
+  if (plan.channels != 1 && plan.channels != 3) return {};
+  constexpr std::int64_t most = 100;
+  const std::int64_t shown = std::min(plan.count, most), pixels = plan.height * plan.width * plan.channels;
+  const data::Picture grid = data::image_grid(samples.first(static_cast<std::size_t>(shown * pixels)), plan.height,
+                                              plan.width, plan.channels, {.scale = plan.height < 48 ? 2 : 1});
+  const std::filesystem::path file = run.images() / (name + ".png");
+  data::write_png(file, grid);
+  return {picture_from_file(file, fmt::format("{}: {} of {}", caption, shown, plan.count))};
+}
+
+void write_report(const CommandLine& line, const Options& options, const RunFolder& run, const OpenedCheckpoint& opened,
+                  const std::vector<float>& samples, const Plan& plan, const nlohmann::ordered_json& results) {
+  const bool restarted = plan.restart.defined();
+  const double sigma = opened.process->sigma(plan.t);
+  Report report("Samples", fmt::format("{} images of {} by {} from t = {:.4g} (sigma = {:.4g}, log-SNR = {:.3g}).",
+                                       plan.count, options.checkpoint.folder, options.sampler, plan.t, sigma,
+                                       opened.process->log_snr(plan.t)));
+  report.facts(run_facts(line, std::string(name_of(opened.network->device().kind)), "float32", options.compute.seed));
+  report.section(restarted ? "Images taken back" : "Images");
+  report.gallery(pictures(run, samples, plan, "samples", restarted ? "results" : "samples"), "");
+  if (restarted) {
+    const std::vector<float> before = plan.restart.to_host();
+    report.gallery(pictures(run, before, plan, "restart", "the images before they were noised"), "");
+  }
+  Table table{.columns = {"quantity", "value"}, .rows = {}};
+  for (const auto& [key, value] : results.items()) table.rows.push_back({key, value.dump()});
+  report.table(table, "Pixels of all samples, in units where black is -1 and white 1");
+  report.write(run.report());
+}
+
+void sample(const Options& options, const CommandLine& line) {
+  const Device device = apply(options.compute);
+  const OpenedCheckpoint opened = open_checkpoint(options.checkpoint, device);
+  NetworkScore model = opened.score_model();
+  const Plan plan = make_plan(options, opened, model);
+  const SamplerOptions settings = sampler_options(options, model.process());
+  const nlohmann::ordered_json resolved = {
+      {"device", name_of(device.kind)},
+      {"weights", opened.weights == WeightKind::raw ? "raw" : "ema"},
+      {"process", nlohmann::ordered_json::parse(model.process().json())},
+      {"parameterisation", nlohmann::ordered_json::parse(model.parameterisation().json())},
+      {"t_start", plan.t},
+      {"t_end", options.t_end.value_or(model.process().t_min())},
+      {"grid", name_of(settings.grid)}};
+  const RunFolder run(options.out, options.overwrite ? Existing::overwrite : Existing::refuse,
+                      run_config(line, resolved));
+  const std::int64_t bytes = plan.count * plan.height * plan.width * plan.channels * std::int64_t{4};
+  announce({.memory_bytes = 3 * bytes, .disk_bytes = 2 * bytes}, run.path());
+
+  const std::vector<float> samples = draw(options, model, plan);
+  io::write_npy(run.arrays() / "samples.npy", channels_first(samples, plan),
+                {plan.count, plan.channels, plan.height, plan.width});
+  if (!plan.labels.empty()) io::write_npy(run.arrays() / "labels.npy", plan.labels, {plan.count});
+  const nlohmann::ordered_json results = summary(samples, plan);
+  write_report(line, options, run, opened, samples, plan, results);
+  run.write_results(results);
+  fmt::print("{}\n", run.report().string());
+}
+
+}  // namespace
+}  // namespace tweedie::experiments
+
+int main(int argc, char** argv) {
+  using namespace tweedie::experiments;
+  Options options;
+  return run_program(
+      argc, argv, program, [&](CommandLine& line) { declare(line, options); },
+      [&](const CommandLine& line) { sample(options, line); });
+}
