@@ -29,12 +29,16 @@ struct AttentionOutputs {
   float *out = nullptr, *grad_q = nullptr, *grad_k = nullptr, *grad_v = nullptr;
 };
 
-/// A tile of the scores is query_tile x key_tile: 16 KiB, which stays in the first-level cache with its operands.
-inline constexpr std::int64_t query_tile = 32, key_tile = 128;
+/// Scores are held transposed, a row for each key and a lane for each query, so that the softmax needs no sums across
+/// lanes. A tile takes 16 KiB, and with its operands stays in the first-level cache.
+inline constexpr std::int64_t query_tile = 64, key_tile = 64;
 
-/// Buffers of one thread, for as long as it works on one call.
+/// Buffers of one thread, for as long as it works on one call. A `columns` buffer is (channels, query tile), a `rows`
+/// buffer (positions, channels), where it is a right operand with the channels padded to a panel.
 struct AttentionScratch {
-  std::vector<float> packed_k, packed_v, transposed, q, grad_out, scores, grad_scores, sums, grad_q, grad_k, grad_v;
+  std::vector<float> q_columns, grad_out_columns, sum_columns, scores, grad_scores;
+  std::vector<float> k_rows, v_rows, q_rows, grad_out_rows, grad_k_rows, grad_v_rows;
+  float maximum[query_tile], normaliser[query_tile], factor[query_tile], delta[query_tile];
 };
 
 }  // namespace tweedie
@@ -45,35 +49,64 @@ namespace tweedie {
 namespace HWY_NAMESPACE {
 namespace {
 
-/// (rows, channels) to (rows, padded channels), zero beyond.
-void pack_rows(const float* from, std::int64_t row, std::int64_t rows, std::int64_t channels, std::vector<float>& to) {
-  const std::int64_t width = padded_to_panel(channels);
+/// factor * (rows, channels) to (rows, width), zero beyond.
+void pack_rows(const float* from, std::int64_t row, std::int64_t rows, std::int64_t channels, float factor,
+               std::int64_t width, std::vector<float>& to) {
   to.resize(rows * width);
   for (std::int64_t r = 0; r < rows; ++r) {
-    std::copy_n(from + r * row, channels, &to[r * width]);
-    std::fill_n(&to[r * width] + channels, width - channels, 0.0f);
+    float* out = &to[r * width];
+    for (std::int64_t d = 0; d < channels; ++d) out[d] = factor * from[r * row + d];
+    for (std::int64_t d = channels; d < width; ++d) out[d] = 0.0f;
   }
 }
 
-/// (rows, channels) to (channels, padded rows), zero beyond.
-void pack_transposed(const float* from, std::int64_t row, std::int64_t rows, std::int64_t channels, float* to) {
-  const std::int64_t width = padded_to_panel(rows);
+void unpack_rows(const std::vector<float>& from, std::int64_t rows, std::int64_t channels, float* to,
+                 std::int64_t row) {
+  const std::int64_t width = padded_to_panel(channels);
+  for (std::int64_t r = 0; r < rows; ++r)
+    for (std::int64_t d = 0; d < channels; ++d) to[r * row + d] = from[r * width + d];
+}
+
+/// factor * (count, channels) to (channels, width), zero beyond count.
+void pack_columns(const float* from, std::int64_t row, std::int64_t count, std::int64_t channels, float factor,
+                  std::int64_t width, std::vector<float>& to) {
+  to.resize(channels * width);
   for (std::int64_t d = 0; d < channels; ++d) {
-    for (std::int64_t r = 0; r < rows; ++r) to[d * width + r] = from[r * row + d];
-    std::fill_n(to + d * width + rows, width - rows, 0.0f);
+    float* out = &to[d * width];
+    for (std::int64_t t = 0; t < count; ++t) out[t] = factor * from[t * row + d];
+    for (std::int64_t t = count; t < width; ++t) out[t] = 0.0f;
   }
 }
 
-/// c (rows, columns) = [c +] a b, with a's element (i, k) at a[i * a_row + k * a_inner].
-HWY_INLINE void multiply(const float* a, std::int64_t a_row, std::int64_t a_inner, const float* b, std::int64_t b_row,
-                         float* c, std::int64_t c_row, std::int64_t rows, std::int64_t columns, std::int64_t inner,
-                         bool accumulate) {
+/// (channels, width) to (count, channels), column t times factor[t].
+void unpack_columns(const std::vector<float>& from, std::int64_t width, std::int64_t count, std::int64_t channels,
+                    const float* factor, float* to, std::int64_t row) {
+  for (std::int64_t t = 0; t < count; ++t)
+    for (std::int64_t d = 0; d < channels; ++d) to[t * row + d] = factor[t] * from[d * width + t];
+}
+
+/// The keys or values of a head one after the other: rows far apart fall into few sets of the first-level cache.
+const float* dense_rows(const float* from, const AttentionHead& head, std::vector<float>& to) {
+  if (head.row == head.channels) return from;
+  pack_rows(from, head.row, head.keys, head.channels, 1.0f, head.channels, to);
+  return to.data();
+}
+
+/// A matrix as panel_gemm reads its left operand: element (i, k) at data[i * row + k * inner].
+struct Left {
+  const float* data;
+  std::int64_t row, inner;
+};
+
+/// c (rows, columns) = [c +] a b; b and c are dense but for their row strides.
+HWY_INLINE void multiply(const Left& a, const float* b, std::int64_t b_row, float* c, std::int64_t c_row,
+                         std::int64_t rows, std::int64_t columns, std::int64_t inner, bool accumulate) {
   panel_gemm({.rows = rows,
               .columns = columns,
               .inner = inner,
-              .a = &a,
-              .a_row = a_row,
-              .a_inner = a_inner,
+              .a = &a.data,
+              .a_row = a.row,
+              .a_inner = a.inner,
               .b = b,
               .b_row = b_row,
               .c = c,
@@ -81,163 +114,138 @@ HWY_INLINE void multiply(const float* a, std::int64_t a_row, std::int64_t a_inne
               .start = accumulate ? PanelStart::output : PanelStart::zero});
 }
 
-/// row *= scale; returns its largest element (a NaN may be passed over here: its exponential is NaN again).
-HWY_INLINE float scaled_maximum(float* row, std::int64_t count, float scale) {
-  float largest = -std::numeric_limits<float>::infinity();
-  const FloatTag d;
-  auto maximum = hn::Set(d, largest);
-  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  std::int64_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
-    const auto value = hn::Mul(hn::LoadU(d, row + i), hn::Set(d, scale));
-    hn::StoreU(value, d, row + i);
-    maximum = hn::Max(maximum, value);
+using PanelTag = panel::Tag;
+
+/// One step of the online softmax: scores (keys, width) become exp(score - maximum) with the maximum over all keys so
+/// far; `factor` is what the sums over earlier keys must be multiplied with.
+void online_softmax(float* scores, std::int64_t keys, std::int64_t width, bool first, AttentionScratch& scratch) {
+  const PanelTag d;
+  for (std::int64_t t = 0; t < width; t += panel::lanes) {
+    const auto before = first ? hn::Set(d, -std::numeric_limits<float>::infinity()) : hn::LoadU(d, scratch.maximum + t);
+    auto maximum = before, other = before;
+    std::int64_t s = 0;
+    for (; s + 2 <= keys; s += 2) {
+      maximum = hn::Max(maximum, hn::LoadU(d, scores + s * width + t));
+      other = hn::Max(other, hn::LoadU(d, scores + (s + 1) * width + t));
+    }
+    if (s < keys) other = hn::Max(other, hn::LoadU(d, scores + s * width + t));
+    maximum = hn::Max(maximum, other);  // a NaN may be passed over here: its exponential is NaN again
+    auto sum = hn::Zero(d);
+    for (s = 0; s < keys; ++s) {
+      const auto e = exp_anywhere(d, hn::Sub(hn::LoadU(d, scores + s * width + t), maximum));
+      hn::StoreU(e, d, scores + s * width + t);
+      sum = hn::Add(sum, e);
+    }
+    if (!first) {
+      const auto factor = exp_anywhere(d, hn::Sub(before, maximum));
+      hn::StoreU(factor, d, scratch.factor + t);
+      sum = hn::MulAdd(factor, hn::LoadU(d, scratch.normaliser + t), sum);
+    }
+    hn::StoreU(maximum, d, scratch.maximum + t);
+    hn::StoreU(sum, d, scratch.normaliser + t);
   }
-  largest = hn::GetLane(hn::MaxOfLanes(d, maximum));
-  for (; i < count; ++i) {
-    row[i] *= scale;
-    largest = std::max(largest, row[i]);
-  }
-  return largest;
 }
 
-/// row[i] = exp(row[i] - shift); returns the sum.
-HWY_INLINE float exponentials(float* row, std::int64_t count, float shift) {
-  const FloatTag d;
-  auto sum = hn::Zero(d);
-  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const auto shifts = hn::Set(d, shift);
-  std::int64_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
-    const auto value = exp_anywhere(d, hn::Sub(hn::LoadU(d, row + i), shifts));
-    hn::StoreU(value, d, row + i);
-    sum = hn::Add(sum, value);
+/// columns (channels, width) times factor (width)
+void scale_columns(std::vector<float>& columns, std::int64_t channels, std::int64_t width, const float* factor) {
+  const PanelTag d;
+  for (std::int64_t t = 0; t < width; t += panel::lanes) {
+    const auto by = hn::LoadU(d, factor + t);
+    for (std::int64_t c = 0; c < channels; ++c) {
+      float* at = &columns[c * width + t];
+      hn::StoreU(hn::Mul(hn::LoadU(d, at), by), d, at);
+    }
   }
-  float total = hn::GetLane(hn::SumOfLanes(d, sum));
-  const hn::CappedTag<float, 1> single;
-  for (; i < count; ++i) {
-    row[i] = hn::GetLane(exp_anywhere(single, hn::Set(single, row[i] - shift)));
-    total += row[i];
-  }
-  return total;
-}
-
-HWY_INLINE void scale_row(float* row, std::int64_t count, float factor) {
-  for_each_vector(count, [&](auto d, std::int64_t i) {
-    hn::StoreU(hn::Mul(hn::LoadU(d, row + i), hn::Set(d, factor)), d, row + i);
-  });
 }
 
 void forward_head(const AttentionHead& head, float* out, AttentionScratch& scratch) {
-  const std::int64_t channels = head.channels, width = padded_to_panel(channels);
-  pack_rows(head.v, head.row, head.keys, channels, scratch.packed_v);
-  const std::int64_t key_tiles = (head.keys + key_tile - 1) / key_tile;
-  scratch.transposed.resize(key_tiles * channels * key_tile);
-  for (std::int64_t tile = 0; tile < key_tiles; ++tile)
-    pack_transposed(head.k + tile * key_tile * head.row, head.row, std::min(key_tile, head.keys - tile * key_tile),
-                    channels, &scratch.transposed[tile * channels * key_tile]);
-  scratch.scores.resize(query_tile * key_tile);
-  scratch.sums.resize(query_tile * width);
+  const std::int64_t channels = head.channels, row = head.row;
+  scratch.scores.resize(key_tile * query_tile);
+  float* const scores = scratch.scores.data();
+  const float* const k = dense_rows(head.k, head, scratch.k_rows);
+  const float* const v = dense_rows(head.v, head, scratch.v_rows);
   for (std::int64_t first = 0; first < head.queries; first += query_tile) {
-    const std::int64_t queries = std::min(query_tile, head.queries - first);
-    float largest[query_tile], normaliser[query_tile];
-    std::fill_n(largest, queries, -std::numeric_limits<float>::infinity());
-    std::fill_n(normaliser, queries, 0.0f);
-    float* sums = scratch.sums.data();
-    for (std::int64_t tile = 0; tile < key_tiles; ++tile) {
-      const std::int64_t keys = std::min(key_tile, head.keys - tile * key_tile), key_width = padded_to_panel(keys);
-      multiply(head.q + first * head.row, head.row, 1, &scratch.transposed[tile * channels * key_tile], key_width,
-               scratch.scores.data(), key_tile, queries, key_width, channels, false);
-      for (std::int64_t t = 0; t < queries; ++t) {
-        float* row = &scratch.scores[t * key_tile];
-        const float maximum = std::max(largest[t], scaled_maximum(row, keys, head.scale));
-        const float sum = exponentials(row, keys, maximum);
-        if (tile > 0) {
-          // What came before was relative to the smaller maximum.
-          const float factor = std::exp(largest[t] - maximum);
-          normaliser[t] *= factor;
-          scale_row(sums + t * width, width, factor);
-        }
-        normaliser[t] += sum;
-        largest[t] = maximum;
-      }
-      multiply(scratch.scores.data(), key_tile, 1, &scratch.packed_v[tile * key_tile * width], width, sums, width,
-               queries, width, keys, tile > 0);
+    const std::int64_t queries = std::min(query_tile, head.queries - first), width = padded_to_panel(queries);
+    pack_columns(head.q + first * row, row, queries, channels, head.scale, width, scratch.q_columns);
+    scratch.sum_columns.resize(channels * width);
+    for (std::int64_t start = 0; start < head.keys; start += key_tile) {
+      const std::int64_t keys = std::min(key_tile, head.keys - start);
+      multiply({k + start * channels, channels, 1}, scratch.q_columns.data(), width, scores, width, keys, width,
+               channels, false);
+      online_softmax(scores, keys, width, start == 0, scratch);
+      if (start > 0) scale_columns(scratch.sum_columns, channels, width, scratch.factor);
+      multiply({v + start * channels, 1, channels}, scores, width, scratch.sum_columns.data(), width, channels, width,
+               keys, start > 0);
     }
     for (std::int64_t t = 0; t < queries; ++t) {
-      scale_row(sums + t * width, width, 1.0f / normaliser[t]);
-      std::copy_n(sums + t * width, channels, out + (first + t) * head.row);
-      head.log_sum_exp[first + t] = largest[t] + std::log(normaliser[t]);
+      head.log_sum_exp[first + t] = scratch.maximum[t] + std::log(scratch.normaliser[t]);
+      scratch.factor[t] = 1.0f / scratch.normaliser[t];
+    }
+    unpack_columns(scratch.sum_columns, width, queries, channels, scratch.factor, out + first * row, row);
+  }
+}
+
+/// scores become P = exp(scores - log_sum_exp), grad_scores P (grad_scores - delta); (keys, width) both.
+void probabilities(float* scores, float* grad_scores, std::int64_t keys, std::int64_t width, const float* log_sum_exp,
+                   const float* delta) {
+  const PanelTag d;
+  for (std::int64_t t = 0; t < width; t += panel::lanes) {
+    const auto shift = hn::LoadU(d, log_sum_exp + t), mean = hn::LoadU(d, delta + t);
+    for (std::int64_t s = 0; s < keys; ++s) {
+      const auto p = exp_anywhere(d, hn::Sub(hn::LoadU(d, scores + s * width + t), shift));
+      hn::StoreU(p, d, scores + s * width + t);
+      float* grad = grad_scores + s * width + t;
+      hn::StoreU(hn::Mul(p, hn::Sub(hn::LoadU(d, grad), mean)), d, grad);
     }
   }
 }
 
-HWY_INLINE float dot(const float* a, const float* b, std::int64_t count) {
-  float sum = 0.0f;
-  for (std::int64_t i = 0; i < count; ++i) sum += a[i] * b[i];
-  return sum;
-}
-
-/// p = exp(scale p - log_sum_exp) and grad = scale p (grad - delta), the gradient of the unscaled scores.
-HWY_INLINE void probabilities(float* p, float* grad, std::int64_t count, float scale, float log_sum_exp, float delta) {
-  for_each_vector(count, [&](auto d, std::int64_t i) {
-    const auto probability =
-        exp_anywhere(d, hn::MulSub(hn::LoadU(d, p + i), hn::Set(d, scale), hn::Set(d, log_sum_exp)));
-    const auto slope = hn::Mul(hn::Set(d, scale), hn::Sub(hn::LoadU(d, grad + i), hn::Set(d, delta)));
-    hn::StoreU(probability, d, p + i);
-    hn::StoreU(hn::Mul(probability, slope), d, grad + i);
-  });
-}
-
-void copy_out(const std::vector<float>& from, std::int64_t width, std::int64_t rows, std::int64_t channels, float* to,
-              std::int64_t row) {
-  for (std::int64_t r = 0; r < rows; ++r) std::copy_n(&from[r * width], channels, to + r * row);
-}
-
-/// With P = softmax(scale q k'), dP = grad_out v' and dS = scale P (dP - delta), delta = rowsum(grad_out * out):
-/// grad_v = P' grad_out, grad_q = dS k, grad_k = dS' q (Dao et al. 2022, appendix B). Tiles of keys are the outer loop.
+/// With P = softmax(scale q k'), dP = grad_out v' and dS = P (dP - delta), delta = rowsum(grad_out * out):
+/// grad_v = P' grad_out, grad_q = scale dS k, grad_k = dS' (scale q) (Dao et al. 2022, appendix B).
 void backward_head(const AttentionHead& head, const AttentionOutputs& outputs, AttentionScratch& scratch) {
-  const std::int64_t channels = head.channels, width = padded_to_panel(channels), queries = head.queries;
-  pack_rows(head.q, head.row, queries, channels, scratch.q);
-  pack_rows(head.grad_out, head.row, queries, channels, scratch.grad_out);
-  pack_rows(head.k, head.row, head.keys, channels, scratch.packed_k);
-  scratch.grad_q.assign(queries * width, 0.0f);
-  scratch.grad_k.assign(head.keys * width, 0.0f);
-  scratch.grad_v.assign(head.keys * width, 0.0f);
-  scratch.scores.resize(query_tile * key_tile);
-  scratch.grad_scores.resize(query_tile * key_tile);
-  scratch.transposed.resize(2 * channels * key_tile);
-  float* const key_columns = scratch.transposed.data();
-  float* const value_columns = key_columns + channels * key_tile;
-  float* const p = scratch.scores.data();
-  float* const grad_p = scratch.grad_scores.data();
-  scratch.sums.resize(queries);
-  float* const delta = scratch.sums.data();
-  for (std::int64_t t = 0; t < queries; ++t)
-    delta[t] = dot(head.grad_out + t * head.row, head.out + t * head.row, channels);
+  const std::int64_t channels = head.channels, padded = padded_to_panel(channels), row = head.row;
+  scratch.scores.resize(key_tile * query_tile);
+  scratch.grad_scores.resize(key_tile * query_tile);
+  scratch.grad_k_rows.resize(head.keys * padded);
+  scratch.grad_v_rows.resize(head.keys * padded);
+  float* const scores = scratch.scores.data();
+  float* const grad_scores = scratch.grad_scores.data();
+  const float* const k = dense_rows(head.k, head, scratch.k_rows);
+  const float* const v = dense_rows(head.v, head, scratch.v_rows);
+  for (std::int64_t first = 0; first < head.queries; first += query_tile) {
+    const std::int64_t queries = std::min(query_tile, head.queries - first), width = padded_to_panel(queries);
+    const float* grad_out = head.grad_out + first * row;
+    const float* out = head.out + first * row;
+    pack_columns(head.q + first * row, row, queries, channels, head.scale, width, scratch.q_columns);
+    pack_columns(grad_out, row, queries, channels, 1.0f, width, scratch.grad_out_columns);
+    pack_rows(head.q + first * row, row, queries, channels, head.scale, padded, scratch.q_rows);
+    pack_rows(grad_out, row, queries, channels, 1.0f, padded, scratch.grad_out_rows);
+    scratch.sum_columns.resize(channels * width);
+    std::fill_n(scratch.normaliser, query_tile, 0.0f);
+    std::fill_n(scratch.delta, query_tile, 0.0f);
+    std::copy_n(head.log_sum_exp + first, queries, scratch.normaliser);
+    for (std::int64_t d = 0; d < channels; ++d)
+      for (std::int64_t t = 0; t < queries; ++t) scratch.delta[t] += grad_out[t * row + d] * out[t * row + d];
 
-  for (std::int64_t start = 0; start < head.keys; start += key_tile) {
-    const std::int64_t keys = std::min(key_tile, head.keys - start), key_width = padded_to_panel(keys);
-    pack_transposed(head.k + start * head.row, head.row, keys, channels, key_columns);
-    pack_transposed(head.v + start * head.row, head.row, keys, channels, value_columns);
-    for (std::int64_t first = 0; first < queries; first += query_tile) {
-      const std::int64_t rows = std::min(query_tile, queries - first);
-      const float* q = &scratch.q[first * width];
-      const float* grad_out = &scratch.grad_out[first * width];
-      multiply(q, width, 1, key_columns, key_width, p, key_tile, rows, key_width, channels, false);
-      multiply(grad_out, width, 1, value_columns, key_width, grad_p, key_tile, rows, key_width, channels, false);
-      for (std::int64_t t = 0; t < rows; ++t)
-        probabilities(p + t * key_tile, grad_p + t * key_tile, keys, head.scale, head.log_sum_exp[first + t],
-                      delta[first + t]);
-      multiply(p, 1, key_tile, grad_out, width, &scratch.grad_v[start * width], width, keys, width, rows, true);
-      multiply(grad_p, 1, key_tile, q, width, &scratch.grad_k[start * width], width, keys, width, rows, true);
-      multiply(grad_p, key_tile, 1, &scratch.packed_k[start * width], width, &scratch.grad_q[first * width], width,
-               rows, width, keys, true);
+    for (std::int64_t start = 0; start < head.keys; start += key_tile) {
+      const std::int64_t keys = std::min(key_tile, head.keys - start);
+      multiply({k + start * channels, channels, 1}, scratch.q_columns.data(), width, scores, width, keys, width,
+               channels, false);
+      multiply({v + start * channels, channels, 1}, scratch.grad_out_columns.data(), width, grad_scores, width, keys,
+               width, channels, false);
+      probabilities(scores, grad_scores, keys, width, scratch.normaliser, scratch.delta);
+      multiply({scores, width, 1}, scratch.grad_out_rows.data(), padded, &scratch.grad_v_rows[start * padded], padded,
+               keys, padded, queries, first > 0);
+      multiply({grad_scores, width, 1}, scratch.q_rows.data(), padded, &scratch.grad_k_rows[start * padded], padded,
+               keys, padded, queries, first > 0);
+      multiply({k + start * channels, 1, channels}, grad_scores, width, scratch.sum_columns.data(), width, channels,
+               width, keys, start > 0);
     }
+    std::fill_n(scratch.factor, query_tile, head.scale);
+    unpack_columns(scratch.sum_columns, width, queries, channels, scratch.factor, outputs.grad_q + first * row, row);
   }
-  copy_out(scratch.grad_q, width, queries, channels, outputs.grad_q, head.row);
-  copy_out(scratch.grad_k, width, head.keys, channels, outputs.grad_k, head.row);
-  copy_out(scratch.grad_v, width, head.keys, channels, outputs.grad_v, head.row);
+  unpack_rows(scratch.grad_k_rows, head.keys, channels, outputs.grad_k, row);
+  unpack_rows(scratch.grad_v_rows, head.keys, channels, outputs.grad_v, row);
 }
 
 }  // namespace

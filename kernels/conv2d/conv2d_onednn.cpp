@@ -16,11 +16,18 @@ using onednn::Slot;
 using Key = std::array<std::int64_t, 16>;
 constexpr std::size_t cached_primitives = 256;
 
+/// How a forward primitive adds the residual: not at all, from its own array, or to what the output holds already.
+enum class Residual : std::uint8_t { none, separate, in_output };
+
+/// The kernels that read a residual of its own are a little slower than those that add to the output, but past the
+/// caches copying it there first costs more.
+constexpr std::int64_t copied_residual = 12 << 20;  // bytes
+
 struct Problem {
   Shape x, weight, y;
   Conv2dGeometry geometry;
   bool has_bias = false;
-  bool adds_to_output = false;
+  Residual residual = Residual::none;
 
   Key key() const {
     return {x[0],
@@ -38,7 +45,7 @@ struct Problem {
             geometry.pad_bottom,
             geometry.pad_right,
             has_bias,
-            adds_to_output};
+            static_cast<std::int64_t>(residual)};
   }
   memory::desc x_memory() const { return {{x[0], x[3], x[1], x[2]}, memory::data_type::f32, memory::format_tag::nhwc}; }
   memory::desc y_memory() const { return {{y[0], y[3], y[1], y[2]}, memory::data_type::f32, memory::format_tag::nhwc}; }
@@ -59,14 +66,9 @@ struct Problem {
   }
 };
 
-dnnl::primitive_attr attributes(bool adds_to_output) {
+dnnl::primitive_attr attributes() {
   dnnl::primitive_attr attributes;
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  if (adds_to_output) {
-    dnnl::post_ops operations;
-    operations.append_sum();
-    attributes.set_post_ops(operations);
-  }
   return attributes;
 }
 
@@ -95,7 +97,12 @@ dnnl::convolution_forward::primitive_desc describe_forward(const Problem& proble
                                                          problem.strides(), problem.pad_before(), problem.pad_after())
                        : dnnl::convolution_forward::desc(prop, direct, x, weight, y, problem.strides(),
                                                          problem.pad_before(), problem.pad_after());
-  return {description, attributes(problem.adds_to_output), onednn::engine()};
+  dnnl::primitive_attr with_residual = attributes();
+  dnnl::post_ops operations;
+  if (problem.residual == Residual::in_output) operations.append_sum();
+  if (problem.residual == Residual::separate) operations.append_binary(dnnl::algorithm::binary_add, y);
+  with_residual.set_post_ops(operations);
+  return {description, with_residual, onednn::engine()};
 }
 
 Prepared prepare_forward(const Problem& problem) {
@@ -105,19 +112,17 @@ Prepared prepare_forward(const Problem& problem) {
           dnnl::reorder({onednn::engine(), plain, onednn::engine(), description.weights_desc()})};
 }
 
-Prepared prepare_data_gradient(Problem problem) {
-  problem.has_bias = problem.adds_to_output = false;
+Prepared prepare_data_gradient(const Problem& problem) {
   const dnnl::convolution_backward_data::primitive_desc description(
       {dnnl::algorithm::convolution_direct, problem.x_memory(), problem.weight_memory(memory::format_tag::any),
        problem.y_memory(), problem.strides(), problem.pad_before(), problem.pad_after()},
-      attributes(false), onednn::engine(), describe_forward(problem));
+      attributes(), onednn::engine(), describe_forward(problem));
   const auto plain = problem.weight_memory(memory::format_tag::ohwi);
   return {description.weights_desc(), description.scratchpad_desc(), dnnl::convolution_backward_data(description),
           dnnl::reorder({onednn::engine(), plain, onednn::engine(), description.weights_desc()})};
 }
 
-Prepared prepare_filter_gradient(Problem problem) {
-  problem.adds_to_output = false;
+Prepared prepare_filter_gradient(const Problem& problem) {
   const auto direct = dnnl::algorithm::convolution_direct;
   const memory::desc x = problem.x_memory(), y = problem.y_memory();
   const memory::desc weight = problem.weight_memory(memory::format_tag::any);
@@ -127,7 +132,7 @@ Prepared prepare_filter_gradient(Problem problem) {
                                                      problem.pad_before(), problem.pad_after())
           : dnnl::convolution_backward_weights::desc(direct, x, weight, y, problem.strides(), problem.pad_before(),
                                                      problem.pad_after());
-  const dnnl::convolution_backward_weights::primitive_desc description(operation, attributes(false), onednn::engine(),
+  const dnnl::convolution_backward_weights::primitive_desc description(operation, attributes(), onednn::engine(),
                                                                        describe_forward(problem));
   const auto plain = problem.weight_memory(memory::format_tag::ohwi);
   return {description.diff_weights_desc(), description.scratchpad_desc(),
@@ -142,28 +147,6 @@ memory packed_weight(const Prepared& prepared, const Problem& problem, const flo
   return packed;
 }
 
-void run_forward(const Problem& problem, const float* x, const float* weight, const float* bias, float* y) {
-  thread_local onednn::LruCache<Key, Prepared> cache(cached_primitives);
-  const Prepared& prepared = cache.get(problem.key(), [&] { return prepare_forward(problem); });
-  prepared.primitive.execute(onednn::stream(), {{DNNL_ARG_SRC, view(problem.x_memory(), x)},
-                                                {DNNL_ARG_WEIGHTS, packed_weight(prepared, problem, weight)},
-                                                {DNNL_ARG_BIAS, view(problem.bias_memory(), bias)},
-                                                {DNNL_ARG_DST, view(problem.y_memory(), y)},
-                                                {DNNL_ARG_SCRATCHPAD, scratchpad(prepared.scratchpad)}});
-}
-
-/// (O, kernel_h, kernel_w, I) to (I, kernel_h, kernel_w, O), turned by 180 degrees.
-const float* turned(const Array& weight) {
-  const std::int64_t out = weight.shape[0], taps = weight.shape.count_between(1, 3), in = weight.shape[3];
-  const float* from = weight.as<float>();
-  float* to = onednn::scratch_floats(Slot::transformed, weight.count());
-  for (std::int64_t i = 0; i < in; ++i)
-    for (std::int64_t tap = 0; tap < taps; ++tap)
-      for (std::int64_t o = 0; o < out; ++o)
-        to[(i * taps + tap) * out + o] = from[(o * taps + taps - 1 - tap) * in + i];
-  return to;
-}
-
 /// to += from
 void add(const float* from, float* to, std::int64_t count) {
   parallel_for(count, 16384, [&](std::int64_t first, std::int64_t last) {
@@ -175,32 +158,38 @@ void add(const float* from, float* to, std::int64_t count) {
 
 void forward(const Conv2dForward& arguments) {
   const auto& [x, weight, bias, residual, y, geometry] = arguments;
-  if (residual && residual.data != y.data) {
+  Residual kind = Residual::none;
+  if (residual && residual.data == y.data) {
+    kind = Residual::in_output;
+  } else if (residual && y.bytes() > copied_residual) {
+    kind = Residual::separate;
+  } else if (residual) {
+    kind = Residual::in_output;
     parallel_for(y.count(), 16384, [&](std::int64_t first, std::int64_t last) {
       std::copy(residual.as<float>() + first, residual.as<float>() + last, y.as<float>() + first);
     });
   }
+  const Problem problem{x.shape, weight.shape, y.shape, geometry, static_cast<bool>(bias), kind};
   onednn::checked("conv2d_forward", [&] {
-    run_forward({x.shape, weight.shape, y.shape, geometry, static_cast<bool>(bias), static_cast<bool>(residual)},
-                x.as<float>(), weight.as<float>(), bias ? bias.as<float>() : nullptr, y.as<float>());
+    thread_local onednn::LruCache<Key, Prepared> cache(cached_primitives);
+    const Prepared& prepared = cache.get(problem.key(), [&] { return prepare_forward(problem); });
+    const float* bias_data = bias ? bias.as<float>() : nullptr;
+    const float* added = kind == Residual::separate ? residual.as<float>() : nullptr;
+    prepared.primitive.execute(onednn::stream(),
+                               {{DNNL_ARG_SRC, view(problem.x_memory(), x.as<float>())},
+                                {DNNL_ARG_WEIGHTS, packed_weight(prepared, problem, weight.as<float>())},
+                                {DNNL_ARG_BIAS, view(problem.bias_memory(), bias_data)},
+                                {DNNL_ARG_DST, view(problem.y_memory(), y.as<float>())},
+                                {DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, view(problem.y_memory(), added)},
+                                {DNNL_ARG_SCRATCHPAD, scratchpad(prepared.scratchpad)}});
   });
 }
 
 void data_gradient(const Conv2dDataGradient& arguments) {
   const auto& [grad_y, weight, grad_x, geometry, write] = arguments;
   const bool accumulate = write == Write::accumulate;
-  const int taps_h = static_cast<int>(weight.shape[1]), taps_w = static_cast<int>(weight.shape[2]);
+  const Problem problem{grad_x.shape, weight.shape, grad_y.shape, geometry};
   onednn::checked("conv2d_data_gradient", [&] {
-    if (geometry.stride == 1 && std::max(geometry.pad_top, geometry.pad_bottom) < taps_h &&
-        std::max(geometry.pad_left, geometry.pad_right) < taps_w) {
-      const Conv2dGeometry turned_geometry{
-          .stride = 1, .pad_top = taps_h - 1 - geometry.pad_top, .pad_left = taps_w - 1 - geometry.pad_left};
-      run_forward({grad_y.shape, Shape({weight.shape[3], taps_h, taps_w, weight.shape[0]}), grad_x.shape,
-                   turned_geometry, false, accumulate},
-                  grad_y.as<float>(), turned(weight), nullptr, grad_x.as<float>());
-      return;
-    }
-    const Problem problem{grad_x.shape, weight.shape, grad_y.shape, geometry, false, false};
     thread_local onednn::LruCache<Key, Prepared> cache(cached_primitives);
     const Prepared& prepared = cache.get(problem.key(), [&] { return prepare_data_gradient(problem); });
     float* result = accumulate ? onednn::scratch_floats(Slot::product, grad_x.count()) : grad_x.as<float>();
@@ -216,7 +205,7 @@ void data_gradient(const Conv2dDataGradient& arguments) {
 void filter_gradient(const Conv2dFilterGradient& arguments) {
   const auto& [x, grad_y, grad_weight, grad_bias, geometry, write] = arguments;
   const bool accumulate = write == Write::accumulate;
-  const Problem problem{x.shape, grad_weight.shape, grad_y.shape, geometry, static_cast<bool>(grad_bias), false};
+  const Problem problem{x.shape, grad_weight.shape, grad_y.shape, geometry, static_cast<bool>(grad_bias)};
   onednn::checked("conv2d_filter_gradient", [&] {
     thread_local onednn::LruCache<Key, Prepared> cache(cached_primitives);
     const Prepared& prepared = cache.get(problem.key(), [&] { return prepare_filter_gradient(problem); });

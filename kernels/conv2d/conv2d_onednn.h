@@ -7,8 +7,6 @@
 namespace tweedie::conv2d_onednn {
 
 void forward(const Conv2dForward& arguments);
-/// For stride 1 this is a forward convolution of grad_y with the weight turned by 180 degrees and transposed, which
-/// can also add to grad_x in place; oneDNN's own backward convolution does the rest.
 void data_gradient(const Conv2dDataGradient& arguments);
 void filter_gradient(const Conv2dFilterGradient& arguments);
 
