@@ -22,7 +22,7 @@ namespace panel {
 namespace hn = hwy::HWY_NAMESPACE;
 using Tag = hn::CappedTag<float, panel_width>;
 using Vector = hn::Vec<Tag>;
-inline constexpr int lanes = HWY_MIN(HWY_MAX_BYTES / 4, panel_width);
+inline constexpr int lanes = static_cast<int>(hn::MaxLanes(Tag()));
 /// Accumulators fill the registers but for a row of b and one broadcast of a.
 inline constexpr int registers = HWY_MAX_BYTES == 64 ? 32 : 16;
 inline constexpr int widest = HWY_MAX_BYTES == 64 ? 4 : 2;  // vectors
