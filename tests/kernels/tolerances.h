@@ -30,8 +30,8 @@ struct Tolerance {
 /// The first row that fits is the one that counts: exceptions stand above what they are exceptions to.
 inline constexpr Tolerance tolerances[] = {
     // Sums of products. The error of a float32 sum grows like the root of its length: measured 3.2 epsilons of the
-    // largest
-    // element for matmul (length 8191), 10.4 for convolutions (9 * 128) and 15.4 for filter gradients (6144 pixels).
+    // largest element for matmul (length 8191), 10.4 for convolutions (9 * 128) and 19 for filter gradients (6144
+    // pixels).
     {.operation = "matmul", .quantity = "*", .epsilons = 8, .scale = Scale::largest, .exact_on_integers = true},
     {.operation = "conv2d_forward",
      .quantity = "*",
@@ -69,6 +69,11 @@ inline constexpr Tolerance tolerances[] = {
     {.operation = "evaluate_empirical_score", .quantity = "covariance_trace", .epsilons = 8000, .absolute = 1e-9},
     {.operation = "evaluate_empirical_score", .quantity = "r_star", .epsilons = 80},
     {.operation = "evaluate_empirical_score", .quantity = "log_sum", .epsilons = 8, .absolute = 1e-5},
+    {.operation = "reduce",
+     .quantity = "*",
+     .epsilons = 16,
+     .scale = Scale::largest,
+     .reason = "4099 terms in one running sum where there are no vectors: measured 10.1 epsilons"},
     // Everything else: a few roundings of the output's largest element.
     {.operation = "*", .quantity = "*", .epsilons = 8, .scale = Scale::largest},
 };
