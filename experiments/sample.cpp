@@ -284,7 +284,7 @@ void sample(const Options& options, const CommandLine& line) {
   const RunFolder run(options.out, options.overwrite ? Existing::overwrite : Existing::refuse,
                       run_config(line, resolved));
   const std::int64_t bytes = plan.count * plan.height * plan.width * plan.channels * std::int64_t{4};
-  announce({.memory_bytes = 3 * bytes, .disk_bytes = 2 * bytes}, run.path());
+  announce({.memory_bytes = 3 * bytes + 4 * opened.network->parameter_count(), .disk_bytes = 2 * bytes}, run.path());
 
   const std::vector<float> samples = draw(options, model, plan);
   io::write_npy(run.arrays() / "samples.npy", channels_first(samples, plan),
