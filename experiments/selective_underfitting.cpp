@@ -1,6 +1,7 @@
 #include <CLI/App.hpp>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <memory>
 
 #include "experiments/common/command_line.h"
@@ -120,12 +121,16 @@ std::string_view verdict_name(Verdict verdict) {
 }
 
 std::string summary_of(const std::vector<Claim>& claims) {
-  std::string text =
-      "Selective underfitting (Song et al., arXiv 2510.01378): does a better diffusion model come closer to the "
-      "empirical score everywhere, or only where training supervises it?";
-  for (const Claim& claim : claims)
-    text += fmt::format(" {}: {:.3g} ({:.3g} to {:.3g}).", claim.statement, claim.effect, claim.low, claim.high);
-  return text;
+  const auto count = [&](Verdict verdict) {
+    return std::count_if(claims.begin(), claims.end(), [&](const Claim& claim) { return claim.verdict == verdict; });
+  };
+  return fmt::format(
+      "Does a better diffusion model come closer to the empirical score everywhere, or only where training supervises "
+      "it "
+      "(selective underfitting, Song et al., arXiv 2510.01378)? Of {} claims checked here, {} hold in this run, {} do "
+      "not "
+      "show at this scale and {} are contradicted.",
+      claims.size(), count(Verdict::reproduced), count(Verdict::not_at_this_scale), count(Verdict::contradicted));
 }
 
 void run(const CommandLine& line, Options options) {
