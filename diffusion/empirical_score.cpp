@@ -45,13 +45,15 @@ EmpiricalResult EmpiricalScore::evaluate(std::span<const float> points, std::spa
   EmpiricalResult result;
   if (count == 0) return result;
   const Device device = this->device();
-  const auto row = [&](DType dtype) { return Tensor::empty({count}, dtype, device); };
-  const Tensor x0 = Tensor::empty({count, d}, DType::float32, device);
-  const Tensor score = Tensor::empty({count, d}, DType::float32, device);
+  const auto output = [&](const Shape& shape, DType dtype) {
+    return options.posterior ? Tensor::empty(shape, dtype, device) : Tensor();
+  };
+  const Tensor x0 = output({count, d}, DType::float32), score = output({count, d}, DType::float32);
   const Tensor neighbours = Tensor::empty({count, options.neighbours}, DType::int64, device);
   const Tensor distances = Tensor::empty({count, options.neighbours}, DType::float64, device);
-  const Tensor entropy = row(DType::float64), effective = row(DType::float64), trace = row(DType::float64),
-               r_star = row(DType::float64), log_sum = row(DType::float64);
+  const Tensor entropy = output({count}, DType::float64), effective = output({count}, DType::float64),
+               trace = output({count}, DType::float64), r_star = output({count}, DType::float64),
+               log_sum = output({count}, DType::float64);
   const Tensor z = Tensor::from_host(points, {count, d}, device), a = Tensor::from_host(alpha, {count}, device),
                s = Tensor::from_host(sigma, {count}, device);
   const Tensor point_labels = index_tensor(options.labels, device), excluded = index_tensor(options.excluded, device);
@@ -76,8 +78,6 @@ EmpiricalResult EmpiricalScore::evaluate(std::span<const float> points, std::spa
                                         .r_star = r_star.array(),
                                         .log_sum = log_sum.array(),
                                         .mirrored = extents});
-  result.x0 = x0.to_host();
-  result.score = score.to_host();
   result.neighbours_each = options.neighbours;
   result.neighbours = neighbours.to_host_integers();
   result.neighbour_distances = distances.to_host_double();
@@ -86,6 +86,9 @@ EmpiricalResult EmpiricalScore::evaluate(std::span<const float> points, std::spa
     result.nearest.push_back(result.neighbours[first]);
     result.nearest_distance.push_back(result.neighbour_distances[first]);
   }
+  if (!options.posterior) return result;
+  result.x0 = x0.to_host();
+  result.score = score.to_host();
   result.entropy = entropy.to_host_double();
   result.effective_count = effective.to_host_double();
   result.trace_cov = trace.to_host_double();

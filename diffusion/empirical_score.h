@@ -24,6 +24,7 @@ struct EmpiricalOptions {
   std::int64_t neighbours = 1;             // k
   std::span<const std::int64_t> labels;    // (B), or empty: see only the data of this label (-1: all)
   std::span<const std::int64_t> excluded;  // (B), or empty: an image left out for each point (-1: none)
+  bool posterior = true;                   // false: only the neighbours, which is faster; the rest stays empty
 };
 
 /// The closed-form score of a finite set of images: exact at every noise level, streaming over the set, in memory that

@@ -20,6 +20,7 @@ NeighbourMeasures neighbour_measures(std::span<const float> images, const Empiri
     const std::vector<float> ones(rows, 1.0f);
     EmpiricalOptions options;
     options.neighbours = k;
+    options.posterior = false;
     if (!excluded.empty()) options.excluded = excluded.subspan(first, rows);
     const EmpiricalResult result = reference.evaluate(images.subspan(first * d, rows * d), ones, ones, options);
     for (std::size_t row = 0; row < rows; ++row) {

@@ -37,6 +37,7 @@ double smallest_distance(const data::ImageSet& images) {
     const std::vector<float> ones(static_cast<std::size_t>(rows), 1.0f);
     EmpiricalOptions options;
     options.excluded = own;
+    options.posterior = false;
     const EmpiricalResult result =
         engine.evaluate(std::span(points).first(static_cast<std::size_t>(rows) * d), ones, ones, options);
     for (const double distance : result.nearest_distance) smallest = std::min(smallest, distance);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <numeric>
 
@@ -149,15 +150,18 @@ class BlockPass {
     products_ = floats(rows * tile_capacity_);
     means_ = floats(rows * dimension);
     const Array& lists = arguments.neighbours ? arguments.neighbours : arguments.neighbour_distances;
-    neighbours_ = lists ? lists.shape[1] : 0;
+    wanted_ = {.posterior = arguments.x0 || arguments.score || arguments.entropy || arguments.effective_count ||
+                            arguments.covariance_trace || arguments.log_sum,
+               .shell = arguments.r_star || arguments.r_star_index,
+               .neighbours = lists ? lists.shape[1] : 0};
     posteriors_.reserve(points.size());
     for (std::int64_t i = 0; i < count; ++i) {
       const std::int64_t b = points[i];
       const auto frame = data.frame(arguments.points, b, read(arguments.alpha, b), read(arguments.sigma, b));
       data.tile_query(frame, queries_ + i * dimension,
                       data.copies() == 2 ? queries_ + (count + i) * dimension : nullptr);
-      posteriors_.emplace_back(data, frame, static_cast<std::int64_t>(group.rows.size()) * data.copies(), neighbours_,
-                               arguments.r_star || arguments.r_star_index, excluded(b), precision);
+      posteriors_.emplace_back(data, frame, static_cast<std::int64_t>(group.rows.size()) * data.copies(), wanted_,
+                               excluded(b), precision);
     }
   }
   BlockPass(const BlockPass&) = delete;
@@ -229,11 +233,34 @@ class BlockPass {
     });
   }
 
+  /// False where the posterior must be formed with more precision.
   bool write_results(std::int64_t b, Posterior& posterior) const {
-    const std::int64_t dimension = data_.dimension();
+    if (wanted_.posterior && !write_posterior(b, posterior)) return false;
     const auto& frame = posterior.frame();
+    const std::int64_t count = wanted_.neighbours;
+    if (count > 0) {
+      const std::vector<Candidate> nearest = frame.alpha > 0.0 ? posterior.nearest() : first_data(b, count, frame);
+      for (std::int64_t k = 0; k < count; ++k) {
+        const bool exists = k < static_cast<std::int64_t>(nearest.size());
+        write_index(arguments_.neighbours, b * count + k, exists ? nearest[k].index : -1);
+        write(arguments_.neighbour_distances, b * count + k,
+              exists ? std::sqrt(nearest[k].squared_distance) : std::numeric_limits<double>::infinity());
+      }
+    }
+    if (wanted_.shell) {
+      const Candidate shell = frame.alpha > 0.0 ? posterior.shell() : first_data(b, 1, frame).front();
+      const double radius = frame.sigma * std::sqrt(static_cast<double>(data_.dimension()));
+      write(arguments_.r_star, b, std::sqrt(shell.squared_distance) / radius);
+      write_index(arguments_.r_star_index, b, shell.index);
+    }
+    return true;
+  }
+
+  bool write_posterior(std::int64_t b, Posterior& posterior) const {
     const empirical::PosteriorSummary summary = posterior.summary();
     if (!summary.accurate) return false;
+    const std::int64_t dimension = data_.dimension();
+    const auto& frame = posterior.frame();
     for (std::int64_t j = 0; j < dimension; ++j) {
       write(arguments_.x0, b * dimension + j, summary.x0[j]);
       write(arguments_.score, b * dimension + j,
@@ -243,19 +270,6 @@ class BlockPass {
     write(arguments_.effective_count, b, std::exp(summary.entropy));
     write(arguments_.covariance_trace, b, summary.covariance_trace);
     write(arguments_.log_sum, b, summary.log_sum);
-    const std::vector<Candidate> nearest = frame.alpha > 0.0 ? posterior.nearest() : first_data(b, neighbours_, frame);
-    for (std::int64_t k = 0; k < neighbours_; ++k) {
-      const bool exists = k < static_cast<std::int64_t>(nearest.size());
-      write_index(arguments_.neighbours, b * neighbours_ + k, exists ? nearest[k].index : -1);
-      write(arguments_.neighbour_distances, b * neighbours_ + k,
-            exists ? std::sqrt(nearest[k].squared_distance) : std::numeric_limits<double>::infinity());
-    }
-    if (arguments_.r_star || arguments_.r_star_index) {
-      const Candidate shell = frame.alpha > 0.0 ? posterior.shell() : first_data(b, 1, frame).front();
-      write(arguments_.r_star, b,
-            std::sqrt(shell.squared_distance) / (frame.sigma * std::sqrt(static_cast<double>(dimension))));
-      write_index(arguments_.r_star_index, b, shell.index);
-    }
     return true;
   }
 
@@ -278,7 +292,8 @@ class BlockPass {
   std::span<const std::int64_t> points_;
   Allocator& allocator_;
   std::vector<float*> memory_;
-  std::int64_t tile_capacity_ = 0, neighbours_ = 0;
+  std::int64_t tile_capacity_ = 0;
+  empirical::Wanted wanted_;
   float *queries_ = nullptr, *tile_ = nullptr, *norms_ = nullptr, *products_ = nullptr, *means_ = nullptr;
   std::vector<Posterior> posteriors_;
 };

@@ -65,13 +65,14 @@ void WeightedMoments::merge(WeightedMoments other) {
   weight = total;
 }
 
-Posterior::Posterior(const StoredData& data, PointFrame frame, std::int64_t data_count, std::int64_t neighbours,
-                     bool shell, std::int64_t excluded, Precision precision)
+Posterior::Posterior(const StoredData& data, PointFrame frame, std::int64_t data_count, const Wanted& wanted,
+                     std::int64_t excluded, Precision precision)
     : data_(data),
       frame_(std::move(frame)),
       excluded_(excluded),
-      wants_shell_(shell && frame_.alpha > 0.0),
-      nearest_(frame_.alpha > 0.0 ? neighbours : 0) {
+      wants_shell_(wanted.shell && frame_.alpha > 0.0),
+      wants_posterior_(wanted.posterior),
+      nearest_(frame_.alpha > 0.0 ? wanted.neighbours : 0) {
   const double dimension = static_cast<double>(data.dimension());
   const double sigma = frame_.sigma / data.tile_unit();  // in tile units, where every |y| <= 1
   rate_ = frame_.alpha / (sigma * sigma);
@@ -131,6 +132,7 @@ std::optional<double> Posterior::take_row(const Tile& tile, bool flipped, float*
     }
   }
 
+  if (!wants_posterior_) return std::nullopt;
   best_ = std::max(best_, range.largest - error);
   const float low = to_float(best_ - margin_ - error);
   if (range.largest < low) return std::nullopt;

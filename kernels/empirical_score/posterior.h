@@ -32,6 +32,13 @@ struct WeightedMoments {
 
 enum class Precision : std::uint8_t { mixed, exact };
 
+/// What is gathered.
+struct Wanted {
+  bool posterior = true;
+  bool shell = true;
+  std::int64_t neighbours = 1;
+};
+
 struct PosteriorSummary {
   bool accurate = true;    // else: repeat with Precision::exact
   std::vector<double> x0;  // data units
@@ -58,7 +65,7 @@ struct RowScratch {
 ///    difference, a posterior much narrower than its distance from the centre) the pass is repeated with nothing dense.
 class Posterior {
  public:
-  Posterior(const StoredData& data, PointFrame frame, std::int64_t data_count, std::int64_t neighbours, bool shell,
+  Posterior(const StoredData& data, PointFrame frame, std::int64_t data_count, const Wanted& wanted,
             std::int64_t excluded, Precision precision);
 
   const PointFrame& frame() const { return frame_; }
@@ -88,7 +95,7 @@ class Posterior {
   double log_margin_, margin_;  // of log weights and of h
   double largest_dense_share_;  // 0: nothing is summed densely
   double mean_error_;           // of dense weights, relative, as it reaches the mean
-  bool wants_shell_;
+  bool wants_shell_, wants_posterior_;
   NearestList nearest_;
   ShellList shell_;
 
