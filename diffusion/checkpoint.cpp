@@ -42,11 +42,7 @@ CheckpointInfo read_checkpoint_info(const std::filesystem::path& folder) {
 void save_checkpoint(const std::filesystem::path& folder, const NetworkScore& model, std::span<const Parameter> average,
                      CheckpointInfo info) {
   save_network(folder, model.network(), WeightKind::raw);
-  if (!average.empty()) {
-    std::vector<Tensor> values;
-    for (const Parameter& parameter : average) values.push_back(parameter.value);
-    save_network(folder, model.network(), values, WeightKind::average);
-  }
+  if (!average.empty()) save_network(folder, model.network(), average, WeightKind::average);
   nlohmann::ordered_json json;
   json["process"] = nlohmann::ordered_json::parse(model.process().json());
   json["parameterisation"] = nlohmann::ordered_json::parse(model.parameterisation().json());

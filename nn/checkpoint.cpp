@@ -139,22 +139,20 @@ std::unique_ptr<Network> load_network(const std::filesystem::path& folder, Weigh
 }
 
 void save_network(const std::filesystem::path& folder, const Network& network, WeightKind kind) {
-  io::write_file_atomic(folder / "config.json", network.config());
-  write_parameters(folder / weights_file_name(kind), network.parameters());
+  save_network(folder, network, network.parameters(), kind);
 }
 
-void save_network(const std::filesystem::path& folder, const Network& network, std::span<const Tensor> values,
+void save_network(const std::filesystem::path& folder, const Network& network, std::span<const Parameter> weights,
                   WeightKind kind) {
-  std::vector<Parameter> parameters = network.parameters();
-  require(values.size() == parameters.size(), "checkpoint: {} tensors for {} parameters", values.size(),
-          parameters.size());
-  for (std::size_t i = 0; i < parameters.size(); ++i) {
-    require(values[i].shape() == parameters[i].value.shape(), "checkpoint: {} has shape {}, expected {}",
-            parameters[i].name, values[i].shape(), parameters[i].value.shape());
-    parameters[i].value = values[i];
-  }
+  const std::vector<Parameter> parameters = network.parameters();
+  require(weights.size() == parameters.size(), "checkpoint {}: {} weights for {} parameters", folder.string(),
+          weights.size(), parameters.size());
+  for (std::size_t i = 0; i < parameters.size(); ++i)
+    require(weights[i].name == parameters[i].name && weights[i].value.shape() == parameters[i].value.shape(),
+            "checkpoint {}: weight {} {} for parameter {} {}", folder.string(), weights[i].name,
+            weights[i].value.shape(), parameters[i].name, parameters[i].value.shape());
   io::write_file_atomic(folder / "config.json", network.config());
-  write_parameters(folder / weights_file_name(kind), parameters);
+  write_parameters(folder / weights_file_name(kind), weights);
 }
 
 }  // namespace tweedie

@@ -42,8 +42,9 @@ std::unique_ptr<Network> load_network(const std::filesystem::path& folder, Weigh
 
 /// Writes config.json and the weights of `kind` into `folder`, which must exist; each file appears whole or not at all.
 void save_network(const std::filesystem::path& folder, const Network& network, WeightKind kind = WeightKind::raw);
-/// The same with other values in place of the network's own: `values`, in the order of parameters().
-void save_network(const std::filesystem::path& folder, const Network& network, std::span<const Tensor> values,
+/// The same with the averaged weights, say, in place of the network's own: `weights` under the parameters' names and in
+/// their order.
+void save_network(const std::filesystem::path& folder, const Network& network, std::span<const Parameter> weights,
                   WeightKind kind);
 
 }  // namespace tweedie

@@ -27,7 +27,7 @@ struct ForwardContext {
   bool training = false;   // dropout acts in training only
   std::uint64_t seed = 0;  // dropout masks are keyed by (seed, step, sample, place in the network)
   std::uint32_t step = 0;
-  Tensor samples;                                 // int64 (N): the sample streams of the batch; needed with dropout
+  Tensor samples = {};                            // int64 (N): the sample streams of the batch; needed with dropout
   std::map<std::string, Tensor>* taps = nullptr;  // filled with the activations of the names it holds already
 };
 
