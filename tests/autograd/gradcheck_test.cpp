@@ -166,7 +166,9 @@ std::vector<GradCase> grad_cases() {
   return cases;
 }
 
-void PrintTo(const GradCase& grad_case, std::ostream* out) { *out << grad_case.name; }
+void PrintTo(const GradCase& grad_case, std::ostream* out) {
+  *out << grad_case.name;
+}
 
 class Gradcheck : public ::testing::TestWithParam<GradCase> {};
 
