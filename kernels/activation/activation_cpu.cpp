@@ -18,7 +18,7 @@ namespace {
 template <class D>
 HWY_INLINE hn::Vec<D> scaled_normal_tail(D d, hn::Vec<D> a) {
   const auto one = hn::Set(d, 1.0f);
-  const auto s = hn::Div(one, hn::MulAdd(a, hn::Set(d, 0.3f), one));
+  const auto s = reciprocal(d, hn::MulAdd(a, hn::Set(d, 0.3f), one));
   auto p = hn::Set(d, 0.0383787863f);
   p = hn::MulAdd(p, s, hn::Set(d, -0.16916804f));
   p = hn::MulAdd(p, s, hn::Set(d, 0.228663102f));
@@ -80,10 +80,10 @@ struct GeluTanh {
   HWY_INLINE static hn::Vec<D> derivative(D d, hn::Vec<D> x) {
     // Beyond |x| = 10 the derivative is that of relu to the last bit; the bound keeps inf * 0 away.
     x = hn::IfThenElse(hn::IsNaN(x), x, hn::Min(hn::Max(x, hn::Set(d, -10.0f)), hn::Set(d, 10.0f)));
-    hn::Vec<D> s, slope;
-    sigmoid_and_slope(d, gelu_tanh_argument(d, x), s, slope);
+    hn::Vec<D> e;
+    const auto s = sigmoid(d, gelu_tanh_argument(d, x), e);
     const auto inner = hn::MulAdd(hn::Mul(x, x), hn::Set(d, 0.214064449f), hn::Set(d, 1.59576912f));
-    return hn::MulAdd(hn::Mul(x, inner), slope, s);
+    return hn::MulAdd(hn::Mul(hn::Mul(x, inner), s), hn::Mul(e, s), s);
   }
 };
 
@@ -106,12 +106,12 @@ void forward_range(const float* x, float* y, std::int64_t count) {
 
 template <class Function, bool accumulate>
 void backward_range(const float* x, const float* grad_y, float* grad_x, std::int64_t count) {
-  for_each_vector(count, [&](auto d, std::int64_t i) HWY_ATTR {
+  map_vectors(count, grad_x, [&](auto d, std::int64_t i) HWY_ATTR {
     const auto derivative = Function::derivative(d, hn::LoadU(d, x + i));
     const auto gradient = hn::LoadU(d, grad_y + i);
     const auto product =
         accumulate ? hn::MulAdd(gradient, derivative, hn::LoadU(d, grad_x + i)) : hn::Mul(gradient, derivative);
-    hn::StoreU(product, d, grad_x + i);
+    return product;
   });
 }
 

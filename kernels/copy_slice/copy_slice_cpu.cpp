@@ -21,11 +21,11 @@ void copy_runs(const float* from, std::int64_t from_stride, float* to, std::int6
                std::int64_t runs, bool accumulate) {
   for (std::int64_t run = 0; run < runs; ++run, from += from_stride, to += to_stride) {
     if (accumulate)
-      for_each_vector(length, [&](auto d, std::int64_t i) HWY_ATTR {
-        hn::StoreU(hn::Add(hn::LoadU(d, to + i), hn::LoadU(d, from + i)), d, to + i);
+      map_vectors(length, to, [&](auto d, std::int64_t i) HWY_ATTR {
+        return hn::Add(hn::LoadU(d, to + i), hn::LoadU(d, from + i));
       });
     else
-      for_each_vector(length, [&](auto d, std::int64_t i) HWY_ATTR { hn::StoreU(hn::LoadU(d, from + i), d, to + i); });
+      map_vectors(length, to, [&](auto d, std::int64_t i) HWY_ATTR { return hn::LoadU(d, from + i); });
   }
 }
 

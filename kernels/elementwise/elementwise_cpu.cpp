@@ -46,16 +46,16 @@ struct DivideOf {
 template <class Function>
 void binary_run_of(const float* a, bool repeat_a, const float* b, bool repeat_b, float* out, std::int64_t count) {
   if (repeat_a) {
-    for_each_vector(count, [&](auto d, std::int64_t i) HWY_ATTR {
-      hn::StoreU(Function::value(d, hn::Set(d, *a), hn::LoadU(d, b + i)), d, out + i);
+    map_vectors(count, out, [&](auto d, std::int64_t i) HWY_ATTR {
+      return Function::value(d, hn::Set(d, *a), hn::LoadU(d, b + i));
     });
   } else if (repeat_b) {
-    for_each_vector(count, [&](auto d, std::int64_t i) HWY_ATTR {
-      hn::StoreU(Function::value(d, hn::LoadU(d, a + i), hn::Set(d, *b)), d, out + i);
+    map_vectors(count, out, [&](auto d, std::int64_t i) HWY_ATTR {
+      return Function::value(d, hn::LoadU(d, a + i), hn::Set(d, *b));
     });
   } else {
-    for_each_vector(count, [&](auto d, std::int64_t i) HWY_ATTR {
-      hn::StoreU(Function::value(d, hn::LoadU(d, a + i), hn::LoadU(d, b + i)), d, out + i);
+    map_vectors(count, out, [&](auto d, std::int64_t i) HWY_ATTR {
+      return Function::value(d, hn::LoadU(d, a + i), hn::LoadU(d, b + i));
     });
   }
 }
@@ -97,16 +97,16 @@ void binary_range(BinaryKind kind, const BroadcastPlan& plan, const float* a, co
 void scale_add_range(const float* a, const float* b, float* out, float scale_a, float scale_b, float constant,
                      std::int64_t count) {
   if (b == nullptr) {
-    for_each_vector(count, [&](auto d, std::int64_t i) HWY_ATTR {
-      hn::StoreU(hn::MulAdd(hn::Set(d, scale_a), hn::LoadU(d, a + i), hn::Set(d, constant)), d, out + i);
+    map_vectors(count, out, [&](auto d, std::int64_t i) HWY_ATTR {
+      return hn::MulAdd(hn::Set(d, scale_a), hn::LoadU(d, a + i), hn::Set(d, constant));
     });
   } else if (scale_a == 1.0f && scale_b == 1.0f && constant == 0.0f) {
     for_each_vector(count, [&](auto d, std::int64_t i)
                                HWY_ATTR { hn::StoreU(hn::Add(hn::LoadU(d, a + i), hn::LoadU(d, b + i)), d, out + i); });
   } else {
-    for_each_vector(count, [&](auto d, std::int64_t i) HWY_ATTR {
+    map_vectors(count, out, [&](auto d, std::int64_t i) HWY_ATTR {
       const auto scaled = hn::MulAdd(hn::Set(d, scale_b), hn::LoadU(d, b + i), hn::Set(d, constant));
-      hn::StoreU(hn::MulAdd(hn::Set(d, scale_a), hn::LoadU(d, a + i), scaled), d, out + i);
+      return hn::MulAdd(hn::Set(d, scale_a), hn::LoadU(d, a + i), scaled);
     });
   }
 }

@@ -77,13 +77,13 @@ template <bool with_silu>
 void apply_rows(const float* x, std::int64_t positions, std::int64_t channels, const float* centre, const float* factor,
                 const float* addend, float* y) {
   for (std::int64_t row = 0; row < positions; ++row, x += channels, y += channels)
-    for_each_vector(channels, [&](auto d, std::int64_t c) HWY_ATTR {
+    map_vectors(channels, y, [&](auto d, std::int64_t c) HWY_ATTR {
       const auto u = hn::Sub(hn::LoadU(d, x + c), hn::LoadU(d, centre + c));
       const auto m = hn::MulAdd(u, hn::LoadU(d, factor + c), hn::LoadU(d, addend + c));
       if constexpr (with_silu)
-        hn::StoreU(silu(d, m), d, y + c);
+        return silu(d, m);
       else
-        hn::StoreU(m, d, y + c);
+        return m;
     });
 }
 
@@ -109,14 +109,34 @@ void backward_sums_of(const float* x, const float* grad_y, std::int64_t position
       const auto residual = hn::LoadU(d, channel.residual + c);
       const auto factor = hn::LoadU(d, channel.factor + c), addend = hn::LoadU(d, channel.addend + c);
       auto sum = hn::Zero(d), product = hn::Zero(d), normalised_sum = hn::Zero(d);
-      for (std::int64_t row = 0; row < rows; ++row) {
-        const std::int64_t i = offset + row * channels + c;
-        const auto normalised = hn::MulAdd(hn::Sub(hn::LoadU(d, x + i), centre), rstd, residual);
-        auto gradient = hn::LoadU(d, grad_y + i);
+      const auto normalised_at = [&](std::int64_t i) HWY_ATTR {
+        return hn::MulAdd(hn::Sub(hn::LoadU(d, x + i), centre), rstd, residual);
+      };
+      const auto gradient_at = [&](std::int64_t i, auto normalised) HWY_ATTR {
+        const auto gradient = hn::LoadU(d, grad_y + i);
+        if constexpr (with_silu)
+          return hn::Mul(gradient, silu_derivative(d, hn::MulAdd(normalised, factor, addend)));
+        else
+          return gradient;
+      };
+      std::int64_t row = 0;
+      for (; row + 2 <= rows; row += 2) {  // two rows' chains of dependent operations overlap
+        const std::int64_t i = offset + row * channels + c, j = i + channels;
+        const auto normalised0 = normalised_at(i), normalised1 = normalised_at(j);
+        const auto gradient0 = gradient_at(i, normalised0), gradient1 = gradient_at(j, normalised1);
         if constexpr (with_silu) {
-          gradient = hn::Mul(gradient, silu_derivative(d, hn::MulAdd(normalised, factor, addend)));
-          hn::StoreU(gradient, d, gradient_m + i);
+          hn::StoreU(gradient0, d, gradient_m + i);
+          hn::StoreU(gradient1, d, gradient_m + j);
         }
+        sum = hn::Add(sum, hn::Add(gradient0, gradient1));
+        product = hn::MulAdd(gradient0, normalised0, hn::MulAdd(gradient1, normalised1, product));
+        normalised_sum = hn::Add(normalised_sum, hn::Add(normalised0, normalised1));
+      }
+      if (row < rows) {
+        const std::int64_t i = offset + row * channels + c;
+        const auto normalised = normalised_at(i);
+        const auto gradient = gradient_at(i, normalised);
+        if constexpr (with_silu) hn::StoreU(gradient, d, gradient_m + i);
         sum = hn::Add(sum, gradient);
         product = hn::MulAdd(gradient, normalised, product);
         normalised_sum = hn::Add(normalised_sum, normalised);
@@ -142,12 +162,12 @@ template <bool accumulate>
 void backward_rows(const float* x, const float* gradient_m, std::int64_t positions, std::int64_t channels,
                    const float* centre, const float* p, const float* q, const float* r, float* grad_x) {
   for (std::int64_t row = 0; row < positions; ++row, x += channels, gradient_m += channels, grad_x += channels)
-    for_each_vector(channels, [&](auto d, std::int64_t c) HWY_ATTR {
+    map_vectors(channels, grad_x, [&](auto d, std::int64_t c) HWY_ATTR {
       const auto u = hn::Sub(hn::LoadU(d, x + c), hn::LoadU(d, centre + c));
       auto gradient = hn::MulAdd(u, hn::LoadU(d, q + c), hn::LoadU(d, r + c));
       gradient = hn::MulAdd(hn::LoadU(d, gradient_m + c), hn::LoadU(d, p + c), gradient);
       if constexpr (accumulate) gradient = hn::Add(gradient, hn::LoadU(d, grad_x + c));
-      hn::StoreU(gradient, d, grad_x + c);
+      return gradient;
     });
 }
 

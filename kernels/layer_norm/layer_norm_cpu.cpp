@@ -39,10 +39,10 @@ void forward_row(const float* x, std::int64_t channels, const float* factor, con
   *rstd_out = static_cast<float>(rstd);
   const auto residual = static_cast<float>(-shift * rstd);
   const auto slope = static_cast<float>(rstd);
-  for_each_vector(channels, [&](auto d, std::int64_t c) HWY_ATTR {
+  map_vectors(channels, y, [&](auto d, std::int64_t c) HWY_ATTR {
     const auto u = hn::Sub(hn::LoadU(d, x + c), hn::Set(d, centre));
     const auto normalised = hn::MulAdd(u, hn::Set(d, slope), hn::Set(d, residual));
-    hn::StoreU(hn::MulAdd(normalised, hn::LoadU(d, factor + c), hn::LoadU(d, addend + c)), d, y + c);
+    return hn::MulAdd(normalised, hn::LoadU(d, factor + c), hn::LoadU(d, addend + c));
   });
 }
 
@@ -70,12 +70,12 @@ void backward_row(const float* x, const float* grad_y, std::int64_t channels, co
                                                              return hn::Mul(gradient, normalised(d, c));
                                                            }) /
                                                width);
-  for_each_vector(channels, [&](auto d, std::int64_t c) HWY_ATTR {
+  map_vectors(channels, grad_x, [&](auto d, std::int64_t c) HWY_ATTR {
     auto gradient = hn::MulSub(hn::LoadU(d, grad_y + c), hn::LoadU(d, factor + c), hn::Set(d, mean_gradient));
     gradient = hn::NegMulAdd(normalised(d, c), hn::Set(d, mean_product), gradient);
     gradient = hn::Mul(gradient, hn::Set(d, rstd));
     if (accumulate) gradient = hn::Add(gradient, hn::LoadU(d, grad_x + c));
-    hn::StoreU(gradient, d, grad_x + c);
+    return gradient;
   });
 }
 

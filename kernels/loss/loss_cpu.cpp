@@ -38,14 +38,14 @@ double squared_distance(const float* a, const float* b, std::int64_t count) {
 
 void scaled_difference(const float* a, const float* b, float scale, bool accumulate, float* out, std::int64_t count) {
   if (accumulate)
-    for_each_vector(count, [&](auto d, std::int64_t i) HWY_ATTR {
+    map_vectors(count, out, [&](auto d, std::int64_t i) HWY_ATTR {
       const auto difference = hn::Sub(hn::LoadU(d, a + i), hn::LoadU(d, b + i));
-      hn::StoreU(hn::MulAdd(difference, hn::Set(d, scale), hn::LoadU(d, out + i)), d, out + i);
+      return hn::MulAdd(difference, hn::Set(d, scale), hn::LoadU(d, out + i));
     });
   else
-    for_each_vector(count, [&](auto d, std::int64_t i) HWY_ATTR {
+    map_vectors(count, out, [&](auto d, std::int64_t i) HWY_ATTR {
       const auto difference = hn::Sub(hn::LoadU(d, a + i), hn::LoadU(d, b + i));
-      hn::StoreU(hn::Mul(difference, hn::Set(d, scale)), d, out + i);
+      return hn::Mul(difference, hn::Set(d, scale));
     });
 }
 

@@ -33,15 +33,15 @@ void sum_columns(const float* x, std::int64_t rows, std::int64_t columns, float*
       const float* x1 = x0 + columns;
       const float* x2 = x1 + columns;
       const float* x3 = x2 + columns;
-      for_each_vector(columns, [&](auto d, std::int64_t c) HWY_ATTR {
+      map_vectors(columns, lane, [&](auto d, std::int64_t c) HWY_ATTR {
         const auto sum = hn::Add(hn::Add(hn::LoadU(d, x0 + c), hn::LoadU(d, x1 + c)),
                                  hn::Add(hn::LoadU(d, x2 + c), hn::LoadU(d, x3 + c)));
-        hn::StoreU(hn::Add(hn::LoadU(d, lane + c), sum), d, lane + c);
+        return hn::Add(hn::LoadU(d, lane + c), sum);
       });
     }
     for (; row < last; ++row)
-      for_each_vector(columns, [&](auto d, std::int64_t c) HWY_ATTR {
-        hn::StoreU(hn::Add(hn::LoadU(d, lane + c), hn::LoadU(d, x + row * columns + c)), d, lane + c);
+      map_vectors(columns, lane, [&](auto d, std::int64_t c) HWY_ATTR {
+        return hn::Add(hn::LoadU(d, lane + c), hn::LoadU(d, x + row * columns + c));
       });
     for (std::int64_t c = 0; c < columns; ++c) totals[c] += lane[c];
   }

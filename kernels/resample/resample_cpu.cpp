@@ -6,6 +6,7 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "kernels/runtime/parallel.h"
 #include "kernels/runtime/simd-inl.h"
@@ -18,9 +19,12 @@ namespace tweedie {
 namespace HWY_NAMESPACE {
 namespace {
 
-/// A row of `width` coarse pixels; fine_stride is the distance between rows of fine pixels, in floats.
-void gather_row(const float* fine, std::int64_t fine_stride, std::int64_t width, std::int64_t channels, int factor,
-                float scale, bool accumulate, float* coarse) {
+/// A row of `width` coarse pixels; fine_stride is the distance between rows of fine pixels, in floats. `fixed` is the
+/// factor where it is known to the compiler, else 0.
+template <int fixed, bool accumulate>
+void gather_row_of(const float* fine, std::int64_t fine_stride, std::int64_t width, std::int64_t channels,
+                   int any_factor, float scale, float* coarse) {
+  const int factor = fixed > 0 ? fixed : any_factor;
   for (std::int64_t w = 0; w < width; ++w, coarse += channels, fine += factor * channels)
     for_each_vector(channels, [&](auto d, std::int64_t c) HWY_ATTR {
       auto sum = hn::Zero(d);
@@ -31,17 +35,38 @@ void gather_row(const float* fine, std::int64_t fine_stride, std::int64_t width,
     });
 }
 
+/// Row by row of the fine pixels, so that each is written in one stream; overwritten rows after the first are copies.
+template <int fixed, bool accumulate>
+void spread_row_of(const float* coarse, std::int64_t width, std::int64_t channels, int any_factor, float scale,
+                   float* fine, std::int64_t fine_stride) {
+  const int factor = fixed > 0 ? fixed : any_factor;
+  for (int i = 0; i < (accumulate ? factor : 1); ++i) {
+    float* out = fine + i * fine_stride;
+    for (std::int64_t w = 0; w < width; ++w, out += factor * channels)
+      for_each_vector(channels, [&](auto d, std::int64_t c) HWY_ATTR {
+        const auto value = hn::Mul(hn::LoadU(d, coarse + w * channels + c), hn::Set(d, scale));
+        for (int j = 0; j < factor; ++j) {
+          float* target = out + j * channels + c;
+          hn::StoreU(accumulate ? hn::Add(value, hn::LoadU(d, target)) : value, d, target);
+        }
+      });
+  }
+  for (int i = 1; !accumulate && i < factor; ++i)
+    std::memcpy(fine + i * fine_stride, fine, static_cast<std::size_t>(factor * width * channels) * sizeof(float));
+}
+
+void gather_row(const float* fine, std::int64_t fine_stride, std::int64_t width, std::int64_t channels, int factor,
+                float scale, bool accumulate, float* coarse) {
+  const auto row = accumulate ? (factor == 2 ? &gather_row_of<2, true> : &gather_row_of<0, true>)
+                              : (factor == 2 ? &gather_row_of<2, false> : &gather_row_of<0, false>);
+  row(fine, fine_stride, width, channels, factor, scale, coarse);
+}
+
 void spread_row(const float* coarse, std::int64_t width, std::int64_t channels, int factor, float scale,
                 bool accumulate, float* fine, std::int64_t fine_stride) {
-  for (std::int64_t w = 0; w < width; ++w, coarse += channels, fine += factor * channels)
-    for_each_vector(channels, [&](auto d, std::int64_t c) HWY_ATTR {
-      const auto value = hn::Mul(hn::LoadU(d, coarse + c), hn::Set(d, scale));
-      for (int i = 0; i < factor; ++i)
-        for (int j = 0; j < factor; ++j) {
-          float* out = fine + i * fine_stride + j * channels + c;
-          hn::StoreU(accumulate ? hn::Add(value, hn::LoadU(d, out)) : value, d, out);
-        }
-    });
+  const auto row = accumulate ? (factor == 2 ? &spread_row_of<2, true> : &spread_row_of<0, true>)
+                              : (factor == 2 ? &spread_row_of<2, false> : &spread_row_of<0, false>);
+  row(coarse, width, channels, factor, scale, fine, fine_stride);
 }
 
 }  // namespace

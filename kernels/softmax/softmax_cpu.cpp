@@ -30,8 +30,8 @@ float largest(const float* x, std::int64_t count) {
 void softmax_rows(const float* x, float* y, std::int64_t rows, std::int64_t columns) {
   for (std::int64_t row = 0; row < rows; ++row, x += columns, y += columns) {
     const float top = largest(x, columns);
-    for_each_vector(columns, [&](auto d, std::int64_t i) HWY_ATTR {
-      hn::StoreU(exp_anywhere(d, hn::Sub(hn::LoadU(d, x + i), hn::Set(d, top))), d, y + i);
+    map_vectors(columns, y, [&](auto d, std::int64_t i) HWY_ATTR {
+      return exp_anywhere(d, hn::Sub(hn::LoadU(d, x + i), hn::Set(d, top)));
     });
     const double sum = blocked_sum(columns, [&](auto d, std::int64_t i) HWY_ATTR { return hn::LoadU(d, y + i); });
     const auto scale = static_cast<float>(1.0 / sum);
@@ -46,10 +46,10 @@ void softmax_backward_rows(const float* y, const float* grad_y, float* grad_x, s
     const auto dot = static_cast<float>(blocked_sum(columns, [&](auto d, std::int64_t i) HWY_ATTR {
       return hn::Mul(hn::LoadU(d, y + i), hn::LoadU(d, grad_y + i));
     }));
-    for_each_vector(columns, [&](auto d, std::int64_t i) HWY_ATTR {
+    map_vectors(columns, grad_x, [&](auto d, std::int64_t i) HWY_ATTR {
       auto gradient = hn::Mul(hn::LoadU(d, y + i), hn::Sub(hn::LoadU(d, grad_y + i), hn::Set(d, dot)));
       if (accumulate) gradient = hn::Add(gradient, hn::LoadU(d, grad_x + i));
-      hn::StoreU(gradient, d, grad_x + i);
+      return gradient;
     });
   }
 }
