@@ -52,6 +52,12 @@ SamplerState start_from_noise(const Process& process, const Shape& shape, std::v
   return {scale(noise, process.sigma(level)), level, std::move(samples), labels};
 }
 
+double sampling_start(const Process& process, const Parameterisation& answers) {
+  const bool silent = answers.preconditioning == Parameterisation::Preconditioning::edm || answers.view == View::eps ||
+                      answers.view == View::score || answers.time_input == TimeInput::log_sigma_over_4;
+  return (process.alpha(process.t_max()) == 0.0 && silent ? 0.999 : 1.0) * process.t_max();
+}
+
 SamplerState start_from_data(const Process& process, const Tensor& clean, double t, std::vector<std::int64_t> samples,
                              std::uint64_t seed, const Tensor& labels) {
   const NoGrad guard;

@@ -27,6 +27,9 @@ struct SamplerState {
 SamplerState start_from_noise(const Process& process, const Shape& shape, std::vector<std::int64_t> samples,
                               std::uint64_t seed, Device device, const Tensor& labels = {},
                               std::optional<double> t = {});
+/// Where sampling with such a network begins: t_max, or 0.999 of it where alpha is 0 there and the network says nothing
+/// of the clean image: it answers eps or score, or its preconditioning or time input is infinite.
+double sampling_start(const Process& process, const Parameterisation& answers);
 /// z = alpha(t) x + sigma(t) e of clean states x (N, ...) with the same normals: what a restart begins with.
 SamplerState start_from_data(const Process& process, const Tensor& clean, double t, std::vector<std::int64_t> samples,
                              std::uint64_t seed, const Tensor& labels = {});

@@ -81,6 +81,7 @@ class Trainer {
   void restore(const std::filesystem::path& folder);
 
  private:
+  void write_state(const std::filesystem::path& folder, const CheckpointInfo& images) const;
   struct Losses {
     std::vector<double> t, weighted;
   };

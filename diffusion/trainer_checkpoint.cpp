@@ -44,11 +44,23 @@ nlohmann::ordered_json fingerprint(const TrainerOptions& options, const Objectiv
 void Trainer::save(const std::filesystem::path& folder, const CheckpointInfo& images) const {
   const std::filesystem::path building = folder.string() + ".partial";
   std::filesystem::remove_all(building);
-  std::filesystem::create_directories(building);
+  try {
+    write_state(building, images);
+    std::filesystem::remove_all(folder);
+    std::filesystem::rename(building, folder);
+  } catch (...) {  // a full disk: what was written so far is of no use, and its room is
+    std::error_code ignored;
+    std::filesystem::remove_all(building, ignored);
+    throw;
+  }
+}
+
+void Trainer::write_state(const std::filesystem::path& folder, const CheckpointInfo& images) const {
+  std::filesystem::create_directories(folder);
   CheckpointInfo info = images;
   info.step = optimizer_.steps_done();
-  save_checkpoint(building, model_, optimizer_.average(), info);
-  write_parameters(building / optimizer_file, moments(optimizer_));
+  save_checkpoint(folder, model_, optimizer_.average(), info);
+  write_parameters(folder / optimizer_file, moments(optimizer_));
 
   nlohmann::ordered_json json;
   json["step"] = optimizer_.steps_done();
@@ -58,9 +70,7 @@ void Trainer::save(const std::filesystem::path& folder, const CheckpointInfo& im
   json["statistics"] = nlohmann::ordered_json::array();
   for (const LevelStatistics::Bin& bin : statistics_.bins())
     json["statistics"].push_back({bin.count, bin.sum, bin.sum_of_squares});
-  io::write_file_atomic(building / trainer_file, json.dump(2) + "\n");
-  std::filesystem::remove_all(folder);
-  std::filesystem::rename(building, folder);
+  io::write_file_atomic(folder / trainer_file, json.dump(2) + "\n");
 }
 
 void Trainer::restore(const std::filesystem::path& folder) {

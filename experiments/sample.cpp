@@ -73,7 +73,7 @@ void declare(CommandLine& line, Options& options) {
       ->delimiter(',');
   add("--t-start", options.t_start,
       "Where the noise begins: the process's t_max, or 0.999 of it where alpha is 0 and the network answers eps or "
-      "score",
+      "score, or is preconditioned as EDM is",
       "NUMBER");
   add("--t-end", options.t_end, "Where the steps end: the process's t_min by default", "NUMBER");
   app.add_flag("--no-denoise", options.keep_noise, "Keep the noise that is left at --t-end")->group("Sampling");
@@ -107,11 +107,7 @@ Tensor read_restart(const std::string& file, const OpenedCheckpoint& opened, Dev
 double start_level(const Options& options, const NetworkScore& model) {
   if (options.restart_t) return *options.restart_t;
   if (options.t_start) return *options.t_start;
-  const Process& process = model.process();
-  const Parameterisation& answers = model.parameterisation();
-  const bool silent = answers.preconditioning == Parameterisation::Preconditioning::plain &&
-                      (answers.view == View::eps || answers.view == View::score);
-  return (process.alpha(process.t_max()) == 0.0 && silent ? 0.999 : 1.0) * process.t_max();
+  return sampling_start(model.process(), model.parameterisation());
 }
 
 std::vector<std::int64_t> labels_of(const Options& options, std::int64_t classes, std::int64_t count) {
@@ -269,6 +265,7 @@ void write_report(const CommandLine& line, const Options& options, const RunFold
 
 void sample(const Options& options, const CommandLine& line) {
   const Device device = apply(options.compute);
+  RunFolder::check(options.out, options.overwrite ? Existing::overwrite : Existing::refuse);
   const OpenedCheckpoint opened = open_checkpoint(options.checkpoint, device);
   NetworkScore model = opened.score_model();
   const Plan plan = make_plan(options, opened, model);
@@ -281,10 +278,10 @@ void sample(const Options& options, const CommandLine& line) {
       {"t_start", plan.t},
       {"t_end", options.t_end.value_or(model.process().t_min())},
       {"grid", name_of(settings.grid)}};
+  const std::int64_t bytes = plan.count * plan.height * plan.width * plan.channels * std::int64_t{4};
+  announce({.memory_bytes = 3 * bytes + 4 * opened.network->parameter_count(), .disk_bytes = 2 * bytes}, options.out);
   const RunFolder run(options.out, options.overwrite ? Existing::overwrite : Existing::refuse,
                       run_config(line, resolved));
-  const std::int64_t bytes = plan.count * plan.height * plan.width * plan.channels * std::int64_t{4};
-  announce({.memory_bytes = 3 * bytes + 4 * opened.network->parameter_count(), .disk_bytes = 2 * bytes}, run.path());
 
   const std::vector<float> samples = draw(options, model, plan);
   io::write_npy(run.arrays() / "samples.npy", channels_first(samples, plan),

@@ -104,6 +104,7 @@ Plot loss_plot(const nlohmann::ordered_json& records) {
 
 void run(const CommandLine& line, Options options) {
   const Device device = apply(options.compute);
+  if (!options.run.dry_run) RunFolder::check(options.run);
   if (options.run.quick) apply_quick(options);
   const TrainingData data = load_training_data(options.data);
   const auto model = make_model(options.model, data.train, device, options.compute.seed);
@@ -117,10 +118,11 @@ void run(const CommandLine& line, Options options) {
                   trainer_options(options.optimisation, options.compute.seed));
   const std::int64_t every = options.optimisation.checkpoint_every;
   const std::int64_t checkpoints = 1 + (every > 0 ? options.optimisation.steps / every : 0);
-  if (options.run.dry_run) {
-    prepare(trainer, options.run.out, checkpoints);
-    return;
-  }
+  // Before the folder is made, so that a run which cannot be done leaves nothing.
+  const std::filesystem::path checkpoint_folder = std::filesystem::path(options.run.out) / "checkpoints";
+  prepare(trainer, options.run.out, checkpoints,
+          options.run.resume ? newest_checkpoint(checkpoint_folder, options.optimisation.steps).second : 0);
+  if (options.run.dry_run) return;
   RunFolder folder(options.run, line,
                    {{"device", name_of(device.kind)},
                     {"images", data.train.count},
@@ -133,7 +135,6 @@ void run(const CommandLine& line, Options options) {
                    {"micro-batch"});
   const TrainingJob job{.name = options.model.network, .folder = folder.checkpoints(), .images = describe(data.train)};
   if (folder.resumed()) take_up(trainer, job, folder);
-  prepare(trainer, folder.path(), checkpoints);
   Progress progress;
   train(trainer, job, options.optimisation.steps, every, folder, progress);
 
@@ -165,7 +166,8 @@ void run(const CommandLine& line, Options options) {
     std::iota(streams.begin(), streams.end(), 0);
     const Shape image{data.train.height, data.train.width, data.train.channels};
     const SamplerState start =
-        start_from_noise(model->process(), image, streams, options.compute.seed, device, class_labels(*model, streams));
+        start_from_noise(model->process(), image, streams, options.compute.seed, device, class_labels(*model, streams),
+                         sampling_start(model->process(), model->parameterisation()));
     const std::vector<float> samples =
         heun(*model, start, {.steps = 25, .seed = options.compute.seed, .batch = 64}).to_host();
     const data::Picture grid =

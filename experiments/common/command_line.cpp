@@ -24,13 +24,18 @@ std::string shell_quote(const std::string& word) {
   return quoted + "'";
 }
 
+// CLI11 appends what an option checks: "N:INT in [1 - 10]".
+bool is_count(const std::string& type) {
+  return type == "N" || type.rfind("N:", 0) == 0 || type.rfind("N,", 0) == 0;
+}
+
 // Numbers as numbers; what an option takes as text (TEXT, NAME ...) stays text.
 nlohmann::ordered_json typed_value(const std::string& type, const std::string& text) {
   char* end = nullptr;
   if (text.empty()) return text;
   if (type.rfind("UINT", 0) == 0) {
     if (const auto value = std::strtoull(text.c_str(), &end, 0); *end == '\0') return value;
-  } else if (type.rfind("INT", 0) == 0) {
+  } else if (type.rfind("INT", 0) == 0 || is_count(type)) {
     if (const auto value = std::strtoll(text.c_str(), &end, 0); *end == '\0') return value;
   } else if (type.rfind("FLOAT", 0) == 0) {
     if (const double value = std::strtod(text.c_str(), &end); *end == '\0') return value;

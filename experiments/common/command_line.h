@@ -23,6 +23,7 @@ struct Program {
   std::string name;
   std::string description = {};
   std::vector<Example> examples = {};
+  bool stops_when_asked = true;  // polls stop_requested(); false: a signal ends the program at once
 };
 
 /// The options of one program: CLI11 underneath, plus `--config FILE` (JSON whose keys are option names; the command

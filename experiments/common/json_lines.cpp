@@ -50,10 +50,15 @@ void JsonLines::open() {
 void JsonLines::append(const nlohmann::ordered_json& record) {
   require_finite(record, path_.filename().string());
   const std::string line = record.dump() + "\n";
+  const off_t before = ::lseek(file_, 0, SEEK_END);
   for (std::size_t done = 0; done < line.size();) {
     const ssize_t wrote = ::write(file_, line.data() + done, line.size() - done);
     if (wrote < 0 && errno == EINTR) continue;
-    require(wrote > 0, "{}: cannot be written: {}", path_.string(), std::strerror(errno));
+    if (wrote <= 0) {
+      const std::string reason = std::strerror(errno);
+      const bool cut = before >= 0 && ::ftruncate(file_, before) == 0;
+      fail("{}: cannot be written: {}{}", path_.string(), reason, cut ? "" : "; its last line is not whole");
+    }
     done += static_cast<std::size_t>(wrote);
   }
 }

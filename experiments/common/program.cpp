@@ -13,10 +13,17 @@ namespace tweedie::experiments {
 namespace {
 
 void complain(const Program& program, std::string message) {
-  for (char& c : message) {
-    if (c == '\n' || c == '\r') c = ' ';
+  // One line, whatever its parts: a table's line breaks and padding become single spaces.
+  if (message.find_first_of("\n\r") != std::string::npos) {
+    std::string line;
+    for (const char c : message) {
+      const bool blank = c == '\n' || c == '\r' || c == ' ';
+      if (!blank || (!line.empty() && line.back() != ' ')) line += blank ? ' ' : c;
+    }
+    message = line;
   }
-  fmt::print(stderr, "{}: {}\n", program.name, message);
+  // Not fmt::print, which throws where stderr itself cannot be written.
+  std::fputs(fmt::format("{}: {}\n", program.name, message).c_str(), stderr);
 }
 
 }  // namespace
@@ -25,7 +32,7 @@ int run_program(int argc, const char* const* argv, const Program& program,
                 const std::function<void(CommandLine&)>& setup, const std::function<void(const CommandLine&)>& body) {
   // A file-size limit (ulimit -f) then makes a write fail, with a message, as a full disk does.
   signal(SIGXFSZ, SIG_IGN);
-  install_signal_handlers();
+  if (program.stops_when_asked) install_signal_handlers();
   try {
     CommandLine line(program);
     setup(line);

@@ -103,10 +103,10 @@ void Progress::update() {
       while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // whole UTF-8 characters
       text.resize(end);
     }
-    fmt::print(settings_.out, "\r{}\033[K", text);
+    std::fputs(fmt::format("\r{}\033[K", text).c_str(), settings_.out);
     line_on = settings_.out;
   } else {
-    fmt::print(settings_.out, "{}\n", text);
+    std::fputs((text + "\n").c_str(), settings_.out);
   }
   std::fflush(settings_.out);
 }
@@ -139,7 +139,7 @@ Progress::Stage::~Stage() {
   text += done_ > first_ ? fmt::format(": {} in {}", done_ - first_, human_duration(seconds))
                          : fmt::format(": {}", human_duration(seconds));
   if (!note_.empty()) text += "; " + note_;
-  fmt::print(progress.settings_.out, "{}\n", text);
+  std::fputs((text + "\n").c_str(), progress.settings_.out);
   std::fflush(progress.settings_.out);
 }
 

@@ -111,28 +111,54 @@ RunFolder::~RunFolder() {
   ::close(lock_);
 }
 
-void RunFolder::enter(Existing existing, const ordered_json& config, const std::vector<std::string>& may_differ) {
-  bool empty = true, foreign = false;
+struct RunFolder::Contents {
+  bool holds_run = false;
   std::vector<fs::path> leftovers;
-  for (const fs::directory_entry& entry : fs::directory_iterator(path_)) {
+};
+
+RunFolder::Contents RunFolder::look_into(const fs::path& path, Existing existing) {
+  Contents contents;
+  bool empty = true, foreign = false;
+  for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
     const std::string name = entry.path().filename().string();
     if (is_leftover(name)) {
-      leftovers.push_back(entry.path());
+      contents.leftovers.push_back(entry.path());
       continue;
     }
     empty = false;
     foreign = foreign || std::find(own_entries.begin(), own_entries.end(), name) == own_entries.end();
   }
-  const fs::path config_file = path_ / "config.json";
-  const bool holds_run = fs::exists(config_file);
+  contents.holds_run = fs::exists(path / "config.json");
   if (!empty && existing == Existing::refuse) {
     throw UsageError(fmt::format(
-        "--out {}: the folder is not empty: choose another, or {}", path_.string(),
-        holds_run ? "give --resume to go on with the run it holds or --overwrite to delete it" : "empty it"));
+        "--out {}: the folder is not empty: choose another, or {}", path.string(),
+        contents.holds_run ? "give --resume to go on with the run it holds or --overwrite to delete it" : "empty it"));
   }
-  if (!holds_run && foreign) {
-    throw UsageError(fmt::format("--out {}: the folder holds files but no run (no config.json)", path_.string()));
+  if (!contents.holds_run && foreign) {
+    throw UsageError(fmt::format("--out {}: the folder holds files but no run (no config.json)", path.string()));
   }
+  return contents;
+}
+
+void RunFolder::check(const RunOptions& options) {
+  check(options.out, existing_of(options));
+}
+
+void RunFolder::check(const fs::path& path, Existing existing) {
+  if (path.empty()) throw UsageError("--out: expected the name of a folder");
+  std::error_code error;
+  fs::path place = fs::absolute(path);
+  while (!fs::exists(fs::symlink_status(place, error)) && place.has_relative_path()) place = place.parent_path();
+  require(fs::is_directory(place, error), "{}: the folder cannot be made: {} is not a folder", path.string(),
+          place.string());
+  require(::access(place.c_str(), W_OK | X_OK) == 0, "{}: the folder cannot be written: {}: {}", path.string(),
+          place.string(), std::strerror(errno));
+  if (fs::is_directory(path, error)) look_into(path, existing);
+}
+
+void RunFolder::enter(Existing existing, const ordered_json& config, const std::vector<std::string>& may_differ) {
+  const auto [holds_run, leftovers] = look_into(path_, existing);
+  const fs::path config_file = path_ / "config.json";
   for (const fs::path& leftover : leftovers) fs::remove(leftover);
   if (existing == Existing::overwrite) {
     if (holds_run) read_config(config_file);  // deletes nothing but a run

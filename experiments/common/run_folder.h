@@ -34,6 +34,10 @@ class RunFolder {
   RunFolder(const RunOptions& options, const CommandLine& line, const nlohmann::ordered_json& resolved,
             const std::vector<std::string>& may_differ = {});
   ~RunFolder();
+  /// What can be known of --out before long work: throws as the constructor would where the folder is not empty, holds
+  /// no run, or lies where no folder can be made or written. Makes nothing.
+  static void check(const RunOptions& options);
+  static void check(const std::filesystem::path& path, Existing existing);
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
 
@@ -54,6 +58,8 @@ class RunFolder {
   void write_results(const nlohmann::ordered_json& results) const;
 
  private:
+  struct Contents;
+  static Contents look_into(const std::filesystem::path& path, Existing existing);
   void enter(Existing existing, const nlohmann::ordered_json& config, const std::vector<std::string>& may_differ);
   std::filesystem::path path_;
   std::unique_ptr<JsonLines> metrics_;

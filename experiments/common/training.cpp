@@ -188,7 +188,8 @@ std::unique_ptr<NetworkScore> make_model(const ModelOptions& options, const data
   } else {
     parameterisation = Parameterisation::plain(parse_view(options.view));
   }
-  return std::make_unique<NetworkScore>(make_network(config, device, seed), process, parameterisation);
+  const std::string& origin = options.network.ends_with(".json") ? options.network : "config.json";
+  return std::make_unique<NetworkScore>(make_network(config, device, seed, origin), process, parameterisation);
 }
 
 Objective make_objective(const ModelOptions& options, std::shared_ptr<const DeviceImages> images,

@@ -76,8 +76,10 @@ TrainerOptions trainer_options(const OptimisationOptions& options, std::uint64_t
 
 /// States what the training will take (memory, disk, time, flops), lets the batch pass in pieces where the whole would
 /// not fit into memory, and throws Error, before anything is done, where even one sample or the disk would not do.
-/// `checkpoints` is how many will be written. Returns the estimate.
-TrainingEstimate prepare(Trainer& trainer, const std::filesystem::path& folder, std::int64_t checkpoints);
+/// `checkpoints` is how many the whole run writes; those before `steps_done`, where it goes on, are there already.
+/// Returns the estimate.
+TrainingEstimate prepare(Trainer& trainer, const std::filesystem::path& folder, std::int64_t checkpoints,
+                         std::int64_t steps_done = 0);
 
 /// One trained model of a run: its checkpoints lie in `folder`/step-00001000 and so on, its records in metrics.jsonl
 /// carry `name`.

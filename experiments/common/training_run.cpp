@@ -47,6 +47,17 @@ nlohmann::ordered_json record_of(const TrainingJob& job, const TrainingLog& log)
   return record;
 }
 
+/// Checkpoints whose writer was killed.
+void remove_unfinished(const std::filesystem::path& folder) {
+  if (!std::filesystem::is_directory(folder)) return;
+  std::vector<std::filesystem::path> unfinished;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(step_prefix) && name.ends_with(".partial")) unfinished.push_back(entry.path());
+  }
+  for (const std::filesystem::path& path : unfinished) std::filesystem::remove_all(path);
+}
+
 }  // namespace
 
 CheckpointInfo describe(const data::ImageSet& images) {
@@ -78,10 +89,14 @@ std::pair<std::filesystem::path, std::int64_t> newest_checkpoint(const std::file
   return newest;
 }
 
-TrainingEstimate prepare(Trainer& trainer, const std::filesystem::path& folder, std::int64_t checkpoints) {
+TrainingEstimate prepare(Trainer& trainer, const std::filesystem::path& folder, std::int64_t checkpoints,
+                         std::int64_t steps_done) {
+  // oneDNN ends the program where it finds no room for the code it generates: better said before.
+  require_memory(std::int64_t{64} << 20, "its kernels");
   const TrainingEstimate estimate = trainer.estimate();
   const TrainerOptions& options = trainer.options();
-  const std::int64_t left = options.steps - trainer.steps_done();
+  const std::int64_t left = std::max<std::int64_t>(0, options.steps - steps_done);
+  if (steps_done > 0) checkpoints = std::max<std::int64_t>(1, checkpoints * left / options.steps);
   const std::int64_t whole = options.micro_batch > 0 ? std::min(options.micro_batch, options.batch) : options.batch;
   const std::int64_t free = available_memory();
   std::int64_t piece = whole;
@@ -102,6 +117,7 @@ TrainingEstimate prepare(Trainer& trainer, const std::filesystem::path& folder, 
 }
 
 std::int64_t take_up(Trainer& trainer, const TrainingJob& job, RunFolder& run) {
+  remove_unfinished(job.folder);
   const auto [folder, step] = newest_checkpoint(job.folder, trainer.options().steps);
   if (!folder.empty()) trainer.restore(folder);
   run.metrics().keep_if([&](const nlohmann::ordered_json& record) {
