@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstring>
 #include <functional>
+#include <regex>
 
 #include "diffusion/trainer.h"
 #include "experiments/common/command_line.h"
@@ -168,8 +169,37 @@ void run_train_step(benchmark::State& state, const std::string& preset, std::int
   state.counters["images/s"] = {static_cast<double>(batch * state.iterations()), benchmark::Counter::kIsRate};
 }
 
+constexpr std::pair<const char*, std::int64_t> training_steps[] = {
+    {"unet-xs", 64}, {"unet-xs", 128}, {"unet-s", 64}, {"unet-s", 128}, {"unet-m", 64}, {"ddpm-cifar10", 8}};
+
+std::string training_step_name(const std::string& preset, std::int64_t batch) {
+  return fmt::format("train_step/{}/{}", preset, batch);
+}
+
+/// Throws UsageError unless the filter is an expression that some benchmark's name matches. The benchmark library would
+/// say so too, in its own way, and only once the ceilings are measured.
+void check_filter(const std::string& filter, const std::vector<OperationCase>& cases) {
+  const bool inverted = filter.starts_with('-');  // as the library has it
+  std::regex expression;
+  try {
+    expression.assign(filter.substr(inverted ? 1 : 0), std::regex::extended);
+  } catch (const std::regex_error&) {
+    throw UsageError(fmt::format("--filter '{}' is not a regular expression", filter));
+  }
+  const auto matches = [&](const std::string& name) {
+    return std::regex_search(name + "/real_time", expression) != inverted;
+  };
+  bool any = false;
+  for (const OperationCase& operation : cases)
+    any = any || (operation.level == CaseLevel::benchmark && matches(operation.operation + "/" + operation.label));
+  for (const auto& [preset, batch] : training_steps) any = any || matches(training_step_name(preset, batch));
+  if (!any) throw UsageError(fmt::format("--filter '{}' matches no benchmark; --list shows them", filter));
+}
+
 void run(const Options& options) {
   const Device device = apply(options.compute);
+  const std::vector<OperationCase> cases = all_cases();
+  check_filter(options.filter, cases);
   std::vector<std::string> arguments = {
       "kernel_bench", "--benchmark_filter=" + options.filter, "--benchmark_format=" + options.format,
       fmt::format("--benchmark_min_time={}", options.seconds), "--benchmark_counters_tabular=true"};
@@ -187,7 +217,6 @@ void run(const Options& options) {
     benchmark::AddCustomContext("threads", std::to_string(omp_get_max_threads()));
     benchmark::AddCustomContext("device", std::string(name_of(device.kind)));
   }
-  const std::vector<OperationCase> cases = all_cases();
   for (const OperationCase& operation : cases)
     if (operation.level == CaseLevel::benchmark)
       benchmark::RegisterBenchmark(
@@ -195,21 +224,15 @@ void run(const Options& options) {
           [&operation, device, &ceilings](benchmark::State& state) { run_case(state, operation, device, ceilings); })
           ->UseRealTime()
           ->Unit(benchmark::kMillisecond);
-  for (const auto& [preset, batch] : {std::pair<const char*, std::int64_t>{"unet-xs", 64},
-                                      {"unet-xs", 128},
-                                      {"unet-s", 64},
-                                      {"unet-s", 128},
-                                      {"unet-m", 64},
-                                      {"ddpm-cifar10", 8}})
+  for (const auto& [preset, batch] : training_steps)
     benchmark::RegisterBenchmark(
-        fmt::format("train_step/{}/{}", preset, batch).c_str(),
+        training_step_name(preset, batch).c_str(),
         [preset = std::string(preset), batch = batch, device, &ceilings](benchmark::State& state) {
           run_train_step(state, preset, batch, device, ceilings);
         })
         ->UseRealTime()
         ->Unit(benchmark::kMillisecond);
-  if (benchmark::RunSpecifiedBenchmarks() == 0)
-    throw UsageError(fmt::format("--filter '{}' matches no benchmark; --list shows them", options.filter));
+  benchmark::RunSpecifiedBenchmarks();
 }
 
 }  // namespace
@@ -224,7 +247,8 @@ int main(int argc, char** argv) {
        .description = "Times every kernel, and whole training steps, beside this machine's own GEMM and copy rates.",
        .examples = {{"kernel_bench --filter group_norm", "the kernels whose name contains group_norm"},
                     {"kernel_bench --filter train_step/unet-s/128", "a whole training step"},
-                    {"kernel_bench --format json > bench.json", "everything, for a program to read"}}},
+                    {"kernel_bench --format json > bench.json", "everything, for a program to read"}},
+       .stops_when_asked = false},
       [&](CommandLine& line) {
         add_options(line, options.compute);
         CLI::App& app = line.app();

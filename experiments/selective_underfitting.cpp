@@ -135,6 +135,7 @@ std::string summary_of(const std::vector<Claim>& claims) {
 
 void run(const CommandLine& line, Options options) {
   const Device device = apply(options.compute);
+  if (!options.run.dry_run) RunFolder::check(options.run);
   options.plan.title = options.plan.data.data;
   for (int seed = 0; seed < options.seed_count; ++seed)
     options.plan.seeds.push_back(options.compute.seed + static_cast<std::uint64_t>(seed));

@@ -8,6 +8,7 @@
 #include "diffusion/statistics.h"
 #include "experiments/common/progress.h"
 #include "experiments/common/run_folder.h"
+#include "experiments/common/signals.h"
 #include "experiments/selective_underfitting/study.h"
 #include "nn/io/npz.h"
 
@@ -69,6 +70,7 @@ RestartCurve restart_curve(const StudyPlan& plan, const StudyGround& ground, Sco
     SamplerOptions options;
     options.times = falling_times(t);
     options.batch = std::min<std::int64_t>(curve.n, 128);
+    if (stop_requested()) stop("what was trained and looked at is saved");
     // One noise an image, the same at every level.
     const SamplerState start = start_from_data(model.process(), x, t, streams, ground.probe_seed);
     const std::vector<float> result = heun(model, start, options).to_host();
@@ -98,7 +100,8 @@ Json fractions_json(const MemorisedFractions& fractions) {
 /// Samples in one row, the nearest training image of each below it, eight rows in all.
 void write_gallery(const std::filesystem::path& file, const StudyGround& ground, std::span<const float> images,
                    const NeighbourMeasures& measures) {
-  constexpr std::size_t columns = 16, rows = 4;
+  constexpr std::size_t rows = 4;
+  const std::size_t columns = std::min<std::size_t>(16, measures.nearest.size());
   const auto d = static_cast<std::size_t>(ground.train.dimension());
   std::vector<float> tiles;
   std::vector<float> nearest(d);
@@ -112,7 +115,7 @@ void write_gallery(const std::filesystem::path& file, const StudyGround& ground,
     }
   }
   data::write_png(file, data::image_grid(tiles, ground.train.height, ground.train.width, ground.train.channels,
-                                         {.columns = columns, .padding = 1, .scale = 3}));
+                                         {.columns = static_cast<std::int64_t>(columns), .padding = 1, .scale = 3}));
 }
 
 std::vector<double> square_roots(const std::vector<double>& values) {

@@ -44,6 +44,25 @@ nlohmann::ordered_json region_json(const ProbeRecords& records, const char* weig
   return json;
 }
 
+/// Throws UsageError where the data are not enough for the plan.
+void require_suitable(const StudyPlan& plan, const TrainingData& data) {
+  if (!data.held_out)
+    throw UsageError(fmt::format("--data {}: this experiment needs held-out images, and the data have no test split",
+                                 plan.data.data));
+  if (data.train.count < plan.probes || data.held_out->count < std::max(plan.probes, plan.samples))
+    throw UsageError(fmt::format("{} training and {} held-out images are too few for {} probes and {} samples",
+                                 data.train.count, data.held_out->count, plan.probes, plan.samples));
+  if (plan.optimisation.batch > data.train.count)
+    throw UsageError(
+        fmt::format("--batch {} is larger than the data, {} images", plan.optimisation.batch, data.train.count));
+  if (Process::named(plan.model.process).name() != "linear")
+    throw UsageError(fmt::format("--process {}: this experiment's levels and restarts are those of the linear path",
+                                 plan.model.process));
+  if (plan.model.view != "x0" && plan.model.view != "v")
+    throw UsageError(fmt::format("--view {}: this experiment samples from t = 1, where only x0 and v say anything",
+                                 plan.model.view));
+}
+
 /// The regions under the weights that the model holds now. Those that need the model's own samples cost most of a look.
 void look(ScoreModel& model, const StudyPlan& plan, const StudyGround& ground, const char* weights, bool own_samples,
           bool keep_records, const std::filesystem::path& arrays, nlohmann::ordered_json& out) {
@@ -83,21 +102,10 @@ const std::vector<double>& probe_levels() {
 StudyGround lay_ground(const StudyPlan& plan, Device device, std::uint64_t probe_seed) {
   StudyGround ground;
   TrainingData data = load_training_data(plan.data);
-  if (!data.held_out)
-    throw UsageError(fmt::format("--data {}: this experiment needs held-out images, and the data have no test split",
-                                 plan.data.data));
+  require_suitable(plan, data);
   ground.train = std::move(data.train);
   ground.held_out = std::move(*data.held_out);
-  if (ground.train.count < plan.probes || ground.held_out.count < std::max(plan.probes, plan.samples))
-    throw UsageError(fmt::format("{} training and {} held-out images are too few for {} probes and {} samples",
-                                 ground.train.count, ground.held_out.count, plan.probes, plan.samples));
-  if (plan.optimisation.batch > ground.train.count)
-    throw UsageError(
-        fmt::format("--batch {} is larger than the data, {} images", plan.optimisation.batch, ground.train.count));
   ground.process = Process::named(plan.model.process);
-  if (ground.process.name() != "linear")
-    throw UsageError(fmt::format("--process {}: this experiment's levels and restarts are those of the linear path",
-                                 plan.model.process));
   ground.probe_seed = probe_seed;
   ground.train_images = on_device(ground.train, device);
   ground.held_out_images = on_device(ground.held_out, device);
@@ -162,8 +170,9 @@ RunEstimate estimate_of(const std::vector<StudyPlan>& plans, Device device) {
   RunEstimate estimate;
   for (const StudyPlan& plan : plans) {
     const TrainingData data = load_training_data(plan.data);
+    require_suitable(plan, data);
     const auto images = on_device(data.train, device);
-    const std::int64_t held_out = data.held_out ? data.held_out->count : 0;
+    const std::int64_t held_out = data.held_out->count;
     for (const std::string& network : plan.networks) {
       ModelOptions model_options = plan.model;
       model_options.network = network;

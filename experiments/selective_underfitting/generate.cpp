@@ -2,6 +2,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "experiments/common/signals.h"
 #include "experiments/selective_underfitting/study.h"
 
 namespace tweedie::experiments {
@@ -25,6 +26,7 @@ Generation generate(ScoreModel& model, const StudyGround& ground, std::int64_t c
   options.seed = ground.probe_seed;
   options.batch = std::min<std::int64_t>(count, 128);
   options.on_step = [&](const SamplerStep& step) {
+    if (stop_requested()) stop("what was trained and looked at is saved");
     const auto level =
         std::find_if(levels.begin(), levels.end(), [&](double t) { return std::abs(t - step.t.front()) < 1e-9; });
     if (level == levels.end()) return;
