@@ -19,7 +19,7 @@ if(TWEEDIE_NATIVE)
   target_compile_options(tweedie_options INTERFACE -march=native)
 endif()
 if(TWEEDIE_SANITIZE)
-  target_compile_options(tweedie_options INTERFACE -fsanitize=${TWEEDIE_SANITIZE} -fno-omit-frame-pointer -g)
+  target_compile_options(tweedie_options INTERFACE -fsanitize=${TWEEDIE_SANITIZE} -fno-omit-frame-pointer -g1)
   target_link_options(tweedie_options INTERFACE -fsanitize=${TWEEDIE_SANITIZE})
 endif()
 
