@@ -37,13 +37,13 @@ inline OperationCase make_case(const MatmulCase& c) {
   if (c.bias) out.operands.push_back({.name = "bias", .shape = Shape({c.n}), .fill = c.fill});
   out.run = [c](Stream& stream, std::span<const Array> arrays) {
     matrix_multiply(stream, {.a = arrays[0],
-                    .b = arrays[1],
-                    .bias = c.bias ? arrays[3] : Array{},
-                    .c = arrays[2],
-                    .transpose_a = c.transpose_a,
-                    .transpose_b = c.transpose_b,
-                    .alpha = c.alpha,
-                    .write = c.write});
+                             .b = arrays[1],
+                             .bias = c.bias ? arrays[3] : Array{},
+                             .c = arrays[2],
+                             .transpose_a = c.transpose_a,
+                             .transpose_b = c.transpose_b,
+                             .alpha = c.alpha,
+                             .write = c.write});
   };
   return out;
 }

@@ -12,8 +12,8 @@
 
 // Standard normals from pairs of random words (Box and Muller 1958), in float arithmetic that every device does alike:
 // additions, multiplications, fused multiply-adds and a square root, each correctly rounded, and no library function.
-// normal-inl.h is the same computation in vectors. Polynomials are minimax fits; the result is within 3.2 ulp (2 x 10^7 pairs) of
-// the exact r cos(2 pi u2), r sin(2 pi u2), r = sqrt(-2 log u1), u = (word + 0.5) 2^-32.
+// normal-inl.h is the same computation in vectors. Polynomials are minimax fits; the result is within 3.2 ulp (2 x 10^7
+// pairs) of the exact r cos(2 pi u2), r sin(2 pi u2), r = sqrt(-2 log u1), u = (word + 0.5) 2^-32.
 
 namespace tweedie {
 namespace normal_constants {
