@@ -45,7 +45,7 @@ std::vector<StudyPlan> quick_plans(const StudyPlan& chosen) {
   mosaic.model.view = "x0";
   mosaic.networks = {"unet:8x1", "unet:16x1"};
   mosaic.seeds = {0, 1, 2};
-  mosaic.checkpoints = {200, 400, 800};
+  mosaic.checkpoints = {200, 400, 600};
   mosaic.optimisation.batch = 64;
   mosaic.optimisation.held_out = 128;
   mosaic.optimisation.log_every = 100;
@@ -60,7 +60,7 @@ std::vector<StudyPlan> quick_plans(const StudyPlan& chosen) {
   plain.model.view = "v";
   plain.networks = {"unet:16x1"};
   plain.seeds = {0};
-  plain.checkpoints = {400, 1200};
+  plain.checkpoints = {400, 800};
   plain.optimisation.checkpoint_every = 400;
   plain.samples = 512;
   return {mosaic, plain};
