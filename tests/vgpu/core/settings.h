@@ -1,0 +1,20 @@
+// What vgpu-run was asked for, read once from the environment that it sets.
+#pragma once
+#include <string>
+
+#include "core/types.h"
+
+namespace tweedie::vgpu {
+
+struct Settings {
+  bool memory = true, initialised = false, race = false, sync = false;  // VGPU_CHECK: mem,init,race,sync or none
+  u64 seed = 0;           // VGPU_SEED: 0 runs blocks and warps in order, another number shuffles them
+  std::string profile;    // VGPU_PROFILE: where the JSON goes; empty for none
+  int architecture = 80;  // VGPU_ARCH: the compute capability that the device claims
+  int workers = 0;        // VGPU_THREADS: 0 for every core
+  u64 device_memory = 0;  // VGPU_MEMORY: bytes of device memory; 0 for three quarters of the host's
+};
+
+const Settings& settings();
+
+}  // namespace tweedie::vgpu
