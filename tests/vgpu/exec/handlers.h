@@ -1,0 +1,39 @@
+// Handlers that are compiled once, and what they share.
+#pragma once
+#include <string>
+#include <unordered_map>
+
+#include "exec/machine.h"
+
+namespace tweedie::vgpu {
+
+using HandlerTable = std::unordered_map<std::string, Handler>;
+
+constexpr u8 kExitsAtOnce = 1;  // on a label: nothing but the kernel's end stands there
+
+template <class T>
+inline T* reg(Warp& warp, u32 offset) {
+  return reinterpret_cast<T*>(warp.regs + offset);
+}
+inline u32& predicate(Warp& warp, u32 offset) {
+  return *reinterpret_cast<u32*>(warp.regs + offset);
+}
+
+// Whether every live lane named in the active lanes' masks is here. If not, the split is set to wait for them.
+bool gather_members(Warp& warp, const Inst* in, const u32* members, bool at_any_place);
+
+// What an atomic "add.f32" does to a value, and its width; null for none.
+void* atomic_operation(const std::string& key, u32& bytes);
+
+void add_control(HandlerTable& table);
+void add_warp(HandlerTable& table);
+void add_atomic(HandlerTable& table);
+void add_async(HandlerTable& table);
+void add_system(HandlerTable& table);
+void add_fragment(HandlerTable& table);
+
+// All handlers, for the best instruction set that this processor has.
+const HandlerTable& handlers();
+Handler find_handler(const std::string& key);  // null for none
+
+}  // namespace tweedie::vgpu

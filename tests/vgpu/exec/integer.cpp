@@ -1,0 +1,472 @@
+// Integer arithmetic and bit operations.
+#include "exec/lanes.h"
+
+namespace tweedie::vgpu::VGPU_ISA {
+namespace {
+
+template <class T>
+struct Wide;
+template <>
+struct Wide<u16> {
+  using type = u32;
+};
+template <>
+struct Wide<i16> {
+  using type = i32;
+};
+template <>
+struct Wide<u32> {
+  using type = u64;
+};
+template <>
+struct Wide<i32> {
+  using type = i64;
+};
+template <>
+struct Wide<u64> {
+  using type = unsigned __int128;
+};
+template <>
+struct Wide<i64> {
+  using type = __int128;
+};
+
+template <class T>
+T high(T a, T b) {
+  using W = typename Wide<T>::type;
+  return static_cast<T>((static_cast<W>(a) * static_cast<W>(b)) >> (8 * sizeof(T)));
+}
+template <class T>
+T clamp_add(T a, T b) {
+  T result;
+  if (__builtin_add_overflow(a, b, &result))
+    return b < 0 ? std::numeric_limits<T>::min() : std::numeric_limits<T>::max();
+  return result;
+}
+
+// clang-format off
+struct Add { template <class T> static T run(T a, T b) { return static_cast<T>(a + b); } };
+struct Sub { template <class T> static T run(T a, T b) { return static_cast<T>(a - b); } };
+struct AddSat { template <class T> static T run(T a, T b) { return clamp_add(a, b); } };
+struct SubSat { template <class T> static T run(T a, T b) {
+  T r; if (__builtin_sub_overflow(a, b, &r)) return b < 0 ? std::numeric_limits<T>::max() : std::numeric_limits<T>::min(); return r; } };
+struct MulLo { template <class T> static T run(T a, T b) { return static_cast<T>(static_cast<u64>(a) * static_cast<u64>(b)); } };
+struct MulLo32 { static u32 run(u32 a, u32 b) { return a * b; } };
+struct MulHi { template <class T> static T run(T a, T b) { return high(a, b); } };
+struct MulWide { template <class T> static auto run(T a, T b) { using W = typename Wide<T>::type; return static_cast<W>(static_cast<W>(a) * static_cast<W>(b)); } };
+struct Mul24Lo { template <class T> static T run(T a, T b) { constexpr int s = 8; return static_cast<T>((T(u32(a) << s) >> s) * i64(T(u32(b) << s) >> s)); } };
+struct Mul24Hi { template <class T> static T run(T a, T b) { constexpr int s = 8; return static_cast<T>((i64(T(u32(a) << s) >> s) * i64(T(u32(b) << s) >> s)) >> 16); } };
+struct MadLo { template <class T> static T run(T a, T b, T c) { return static_cast<T>(a * b + c); } };
+struct MadHi { template <class T> static T run(T a, T b, T c) { return static_cast<T>(high(a, b) + c); } };
+struct MadHiSat { static i32 run(i32 a, i32 b, i32 c) { return clamp_add(high(a, b), c); } };
+struct MadWide { template <class T, class C> static C run(T a, T b, C c) { using W = typename Wide<T>::type; return static_cast<C>(static_cast<W>(a) * static_cast<W>(b) + c); } };
+struct Mad24Lo { template <class T> static T run(T a, T b, T c) { return static_cast<T>(Mul24Lo::run(a, b) + c); } };
+struct Sad { template <class T> static T run(T a, T b, T c) { return static_cast<T>(c + (a < b ? b - a : a - b)); } };
+struct Div { template <class T> static T run(T a, T b) {
+  if (b == 0) return static_cast<T>(-1);
+  if constexpr (std::is_signed_v<T>) if (b == -1) return static_cast<T>(0 - static_cast<std::make_unsigned_t<T>>(a));
+  return static_cast<T>(a / b); } };
+struct Rem { template <class T> static T run(T a, T b) {
+  if (b == 0) return static_cast<T>(a);
+  if constexpr (std::is_signed_v<T>) if (b == -1) return 0;
+  return static_cast<T>(a % b); } };
+struct Min { template <class T> static T run(T a, T b) { return a < b ? a : b; } };
+struct Max { template <class T> static T run(T a, T b) { return a < b ? b : a; } };
+struct And { template <class T> static T run(T a, T b) { return a & b; } };
+struct Or { template <class T> static T run(T a, T b) { return a | b; } };
+struct Xor { template <class T> static T run(T a, T b) { return a ^ b; } };
+struct Not { template <class T> static T run(T a) { return static_cast<T>(~a); } };
+struct Cnot { template <class T> static T run(T a) { return a == 0; } };
+struct Neg { template <class T> static T run(T a) { return static_cast<T>(0 - a); } };
+struct Abs { template <class T> static T run(T a) { return static_cast<T>(a < 0 ? 0 - static_cast<std::make_unsigned_t<T>>(a) : a); } };
+struct Mov { template <class T> static T run(T a) { return a; } };
+struct Popc { template <class T> static u32 run(T a) { return static_cast<u32>(__builtin_popcountll(a)); } };
+struct Clz { template <class T> static u32 run(T a) { return a ? static_cast<u32>(__builtin_clzll(a) - (64 - 8 * sizeof(T))) : 8 * sizeof(T); } };
+struct Brev { template <class T> static T run(T a) {
+  T r = 0; for (unsigned k = 0; k < 8 * sizeof(T); ++k) r |= static_cast<T>((a >> k & 1) << (8 * sizeof(T) - 1 - k)); return r; } };
+template <bool Shift>
+struct Bfind { template <class T> static u32 run(T a) {
+  if constexpr (std::is_signed_v<T>) if (a < 0) a = ~a;
+  const auto bits = static_cast<std::make_unsigned_t<T>>(a);
+  if (bits == 0) return kFull;
+  const u32 leading = static_cast<u32>(__builtin_clzll(bits)) - (64 - 8 * sizeof(T));
+  return Shift ? leading : 8 * sizeof(T) - 1 - leading; } };
+// clang-format on
+
+// Shifts take a 32-bit amount and clamp it at the width.
+template <class T, bool Left>
+const Inst* shift(Warp& warp, const Inst* in) {
+  const T* a = reg<T>(warp, in->a);
+  const u32* b = reg<u32>(warp, in->b);
+  constexpr u32 width = 8 * sizeof(T);
+  using U = std::make_unsigned_t<T>;
+  using W = std::conditional_t<sizeof(T) == 2, std::conditional_t<std::is_signed_v<T>, i32, u32>, T>;
+  each<T>(warp, in->d, [&](int i) {
+    const u32 amount = b[i];
+    if constexpr (Left)
+      return static_cast<T>(amount >= width ? 0 : static_cast<U>(static_cast<W>(a[i]) << (amount & (width - 1))));
+    const u32 clamped = amount >= width ? width - 1 : amount;
+    const W moved = static_cast<W>(a[i]) >> clamped;
+    if constexpr (std::is_signed_v<T>) return static_cast<T>(moved);
+    return static_cast<T>(amount >= width ? 0 : moved);
+  });
+  return in + 1;
+}
+
+template <bool Left, bool Wrap>
+const Inst* funnel(Warp& warp, const Inst* in) {
+  const u32* a = reg<u32>(warp, in->a);
+  const u32* b = reg<u32>(warp, in->b);
+  const u32* c = reg<u32>(warp, in->c);
+  each<u32>(warp, in->d, [&](int i) {
+    const u32 n = Wrap ? c[i] & 31 : (c[i] > 32 ? 32 : c[i]);
+    const u64 pair = static_cast<u64>(b[i]) << 32 | a[i];
+    return Left ? static_cast<u32>((pair << n) >> 32) : static_cast<u32>(pair >> n);
+  });
+  return in + 1;
+}
+
+template <class T>
+const Inst* extract(Warp& warp, const Inst* in) {
+  const T* a = reg<T>(warp, in->a);
+  const u32* b = reg<u32>(warp, in->b);
+  const u32* c = reg<u32>(warp, in->c);
+  constexpr u32 width = 8 * sizeof(T);
+  using U = std::make_unsigned_t<T>;
+  each<T>(warp, in->d, [&](int i) {
+    const u32 position = b[i] & 255, length = c[i] & 255;
+    const U value = static_cast<U>(a[i]);
+    if (length == 0) return static_cast<T>(0);
+    const U moved = position >= width ? 0 : value >> position;
+    bool negative = false;
+    if constexpr (std::is_signed_v<T>) negative = value >> std::min(position + length - 1, width - 1) & 1;
+    const U keep = length >= width ? ~U(0) : (U(1) << length) - 1;
+    // Bits beyond the source's end are copies of its sign.
+    U field = moved & keep;
+    if (negative) {
+      const u32 taken = position >= width ? 0 : std::min(length, width - position);
+      field |= taken >= width ? U(0) : ~U(0) << taken;
+    }
+    return static_cast<T>(field);
+  });
+  return in + 1;
+}
+
+template <class T>
+const Inst* insert(Warp& warp, const Inst* in) {  // bfi d, a, b, position, length
+  const T* a = reg<T>(warp, in->a);
+  const T* b = reg<T>(warp, in->b);
+  const u32* c = reg<u32>(warp, in->list[0]);
+  const u32* e = reg<u32>(warp, in->list[1]);
+  constexpr u32 width = 8 * sizeof(T);
+  each<T>(warp, in->d, [&](int i) {
+    const u32 position = c[i] & 255, length = e[i] & 255;
+    if (length == 0 || position >= width) return b[i];
+    const T ones = length >= width ? ~T(0) : static_cast<T>((T(1) << length) - 1);
+    const T mask = static_cast<T>(ones << position);
+    return static_cast<T>((b[i] & ~mask) | ((a[i] << position) & mask));
+  });
+  return in + 1;
+}
+
+const Inst* field_mask(Warp& warp, const Inst* in) {  // bmsk.clamp / .wrap
+  const u32* a = reg<u32>(warp, in->a);
+  const u32* b = reg<u32>(warp, in->b);
+  const bool wrap = in->flags;
+  each<u32>(warp, in->d, [&](int i) {
+    const u32 position = wrap ? a[i] & 31 : std::min(a[i], 32u), length = wrap ? b[i] & 31 : std::min(b[i], 32u);
+    const u64 ones = (1ull << length) - 1;
+    return static_cast<u32>(ones << position);
+  });
+  return in + 1;
+}
+
+const Inst* lop3(Warp& warp, const Inst* in) {
+  const u32* a = reg<u32>(warp, in->a);
+  const u32* b = reg<u32>(warp, in->b);
+  const u32* c = reg<u32>(warp, in->c);
+  const u32 table = static_cast<u32>(in->imm);
+  u32 t[8];
+  for (int k = 0; k < 8; ++k) t[k] = table >> k & 1 ? kFull : 0;
+  each<u32>(warp, in->d, [&](int i) {
+    const u32 x = a[i], y = b[i], z = c[i];
+    return (t[0] & ~x & ~y & ~z) | (t[1] & ~x & ~y & z) | (t[2] & ~x & y & ~z) | (t[3] & ~x & y & z) |
+           (t[4] & x & ~y & ~z) | (t[5] & x & ~y & z) | (t[6] & x & y & ~z) | (t[7] & x & y & z);
+  });
+  return in + 1;
+}
+
+const Inst* permute(Warp& warp, const Inst* in) {  // prmt, by mode in flags
+  const u32* a = reg<u32>(warp, in->a);
+  const u32* b = reg<u32>(warp, in->b);
+  const u32* c = reg<u32>(warp, in->c);
+  const int mode = in->flags;
+  each<u32>(warp, in->d, [&](int i) {
+    const u64 bytes = static_cast<u64>(b[i]) << 32 | a[i];
+    const u32 control = c[i];
+    u32 result = 0;
+    for (u32 k = 0; k < 4; ++k) {
+      u32 select = control >> (4 * k) & 15;
+      const u32 n = control & 3;
+      if (mode == 1) select = (n + k) & 7;            // f4e
+      if (mode == 2) select = (n - k) & 7;            // b4e
+      if (mode == 3) select = n;                      // rc8
+      if (mode == 4) select = std::max(n, k);         // ecl
+      if (mode == 5) select = std::min(n, k);         // ecr
+      if (mode == 6) select = (n & 1) * 2 + (k & 1);  // rc16
+      u32 byte = bytes >> (8 * (select & 7)) & 255;
+      if (mode == 0 && (select & 8)) byte = byte & 128 ? 255 : 0;
+      result |= byte << (8 * k);
+    }
+    return result;
+  });
+  return in + 1;
+}
+
+template <class A, class B, int Parts>
+const Inst* dot(Warp& warp, const Inst* in) {  // dp4a and dp2a; flags: the high half of b
+  const u32* a = reg<u32>(warp, in->a);
+  const u32* b = reg<u32>(warp, in->b);
+  const i32* c = reg<i32>(warp, in->c);
+  const u32 skip = in->flags ? 2 : 0;
+  each<i32>(warp, in->d, [&](int i) {
+    u32 sum = static_cast<u32>(c[i]);
+    for (u32 k = 0; k < Parts; ++k) {
+      if constexpr (Parts == 4)
+        sum += static_cast<u32>(static_cast<i32>(static_cast<A>(a[i] >> (8 * k))) *
+                                static_cast<i32>(static_cast<B>(b[i] >> (8 * k))));
+      else
+        sum += static_cast<u32>(
+            static_cast<i32>(static_cast<std::conditional_t<std::is_signed_v<A>, i16, u16>>(a[i] >> (16 * k))) *
+            static_cast<i32>(static_cast<B>(b[i] >> (8 * (k + skip)))));
+    }
+    return static_cast<i32>(sum);
+  });
+  return in + 1;
+}
+
+// Additions with carry: the flag lives in the register whose offset is in `extra`.
+template <class T, bool Subtract, bool In, bool Out>
+const Inst* carry(Warp& warp, const Inst* in) {
+  const T* a = reg<T>(warp, in->a);
+  const T* b = reg<T>(warp, in->b);
+  u32& flag = *reinterpret_cast<u32*>(warp.regs + in->extra);
+  u32 next = flag;
+  T* d = reg<T>(warp, in->d);
+  for (int i = 0; i < kLanes; ++i) {
+    if (!(warp.mask >> i & 1)) continue;
+    const T x = a[i], y = b[i];
+    const T extra = In ? flag >> i & 1 : 0;
+    T result;
+    bool over;
+    if (Subtract) {
+      over = __builtin_sub_overflow(x, y, &result);
+      over |= __builtin_sub_overflow(result, extra, &result);
+    } else {
+      over = __builtin_add_overflow(x, y, &result);
+      over |= __builtin_add_overflow(result, extra, &result);
+    }
+    d[i] = result;
+    next = (next & ~(1u << i)) | static_cast<u32>(over) << i;
+  }
+  if (Out) flag = next;
+  return in + 1;
+}
+template <class T, bool High, bool In, bool Out>
+const Inst* mad_carry(Warp& warp, const Inst* in) {
+  const T* a = reg<T>(warp, in->a);
+  const T* b = reg<T>(warp, in->b);
+  const T* c = reg<T>(warp, in->c);
+  u32& flag = *reinterpret_cast<u32*>(warp.regs + in->extra);
+  u32 next = flag;
+  T* d = reg<T>(warp, in->d);
+  for (int i = 0; i < kLanes; ++i) {
+    if (!(warp.mask >> i & 1)) continue;
+    const T product = High ? high(a[i], b[i]) : static_cast<T>(a[i] * b[i]);
+    T result;
+    bool over = __builtin_add_overflow(product, c[i], &result);
+    if (In) over |= __builtin_add_overflow(result, static_cast<T>(flag >> i & 1), &result);
+    d[i] = result;
+    next = (next & ~(1u << i)) | static_cast<u32>(over) << i;
+  }
+  if (Out) flag = next;
+  return in + 1;
+}
+
+const Inst* pack2(Warp& warp, const Inst* in) {  // mov.b32 d, {a16, b16}
+  const u16* a = reg<u16>(warp, in->a);
+  const u16* b = reg<u16>(warp, in->b);
+  each<u32>(warp, in->d, [&](int i) { return static_cast<u32>(a[i]) | static_cast<u32>(b[i]) << 16; });
+  return in + 1;
+}
+const Inst* pack4(Warp& warp, const Inst* in) {  // mov.b64 d, {a32, b32}
+  const u32* a = reg<u32>(warp, in->a);
+  const u32* b = reg<u32>(warp, in->b);
+  each<u64>(warp, in->d, [&](int i) { return static_cast<u64>(a[i]) | static_cast<u64>(b[i]) << 32; });
+  return in + 1;
+}
+const Inst* pack64of16(Warp& warp, const Inst* in) {  // mov.b64 d, {a16, b16, c16, d16}
+  alignas(64) u64 sum[kLanes] = {};
+  for (u32 k = 0; k < 4; ++k) {
+    const u16* part = reg<u16>(warp, in->list[k]);
+    for (int i = 0; i < kLanes; ++i) sum[i] |= static_cast<u64>(part[i]) << (16 * k);
+  }
+  blend(reg<u64>(warp, in->d), sum, warp.mask);
+  return in + 1;
+}
+template <class Whole, class Part>
+const Inst* unpack(Warp& warp, const Inst* in) {  // mov.b64 {x, y}, a: destinations in the list, kFull for none
+  alignas(64) Whole a[kLanes];
+  std::memcpy(a, reg<Whole>(warp, in->a), sizeof a);
+  for (u32 k = 0; k < in->count; ++k) {
+    if (in->list[k] == kFull) continue;
+    each<Part>(warp, in->list[k], [&](int i) { return static_cast<Part>(a[i] >> (8 * sizeof(Part) * k)); });
+  }
+  return in + 1;
+}
+// Between registers of unlike widths, as ld, st and cvt allow.
+template <class D, class S>
+const Inst* resize(Warp& warp, const Inst* in) {
+  const S* a = reg<S>(warp, in->a);
+  each<D>(warp, in->d, [&](int i) { return static_cast<D>(a[i]); });
+  return in + 1;
+}
+// Local and outgoing addresses: the frame is where the split's call stack has come to.
+template <class T>
+const Inst* frame_address(Warp& warp, const Inst* in) {
+  const T value = static_cast<T>(in->imm + warp.local);
+  each<T>(warp, in->d, [&](int) { return value; });
+  return in + 1;
+}
+
+template <class T>
+void add_common(HandlerTable& table, const std::string& type) {
+  using S = std::make_signed_t<T>;
+  const std::string u = "u" + type, s = "s" + type, b = "b" + type;
+  for (const auto& t : {u, s, b}) {
+    table["add." + t] = binary<T, T, Add>;
+    table["sub." + t] = binary<T, T, Sub>;
+    table["mul.lo." + t] = binary<T, T, MulLo>;
+    table["mad.lo." + t] = ternary<T, T, T, MadLo>;
+    table["and." + t] = binary<T, T, And>;
+    table["or." + t] = binary<T, T, Or>;
+    table["xor." + t] = binary<T, T, Xor>;
+    table["not." + t] = unary<T, T, Not>;
+    table["cnot." + t] = unary<T, T, Cnot>;
+    table["neg." + t] = unary<T, T, Neg>;
+    table["shl." + t] = shift<T, true>;
+    table["mov." + t] = unary<T, T, Mov>;
+  }
+  table["abs." + s] = unary<S, S, Abs>;
+  table["shr." + u] = table["shr." + b] = shift<T, false>;
+  table["shr." + s] = shift<S, false>;
+  table["mul.hi." + u] = binary<T, T, MulHi>;
+  table["mul.hi." + s] = binary<S, S, MulHi>;
+  table["mad.hi." + u] = ternary<T, T, T, MadHi>;
+  table["mad.hi." + s] = ternary<S, S, S, MadHi>;
+  table["div." + u] = binary<T, T, Div>;
+  table["div." + s] = binary<S, S, Div>;
+  table["rem." + u] = binary<T, T, Rem>;
+  table["rem." + s] = binary<S, S, Rem>;
+  table["min." + u] = binary<T, T, Min>;
+  table["min." + s] = binary<S, S, Min>;
+  table["max." + u] = binary<T, T, Max>;
+  table["max." + s] = binary<S, S, Max>;
+  table["sad." + u] = ternary<T, T, T, Sad>;
+  table["sad." + s] = ternary<S, S, S, Sad>;
+}
+template <class T>
+void add_wide(HandlerTable& table, const std::string& type) {
+  using W = typename Wide<T>::type;
+  table["mul.wide." + type] = binary<W, T, MulWide>;
+  table["mad.wide." + type] = ternary<W, T, W, MadWide>;
+}
+template <class T>
+void add_bits(HandlerTable& table, const std::string& type) {
+  using S = std::make_signed_t<T>;
+  table["popc.b" + type] = unary<u32, T, Popc>;
+  table["clz.b" + type] = unary<u32, T, Clz>;
+  table["brev.b" + type] = unary<T, T, Brev>;
+  table["bfind.u" + type] = unary<u32, T, Bfind<false>>;
+  table["bfind.s" + type] = unary<u32, S, Bfind<false>>;
+  table["bfind.shiftamt.u" + type] = unary<u32, T, Bfind<true>>;
+  table["bfind.shiftamt.s" + type] = unary<u32, S, Bfind<true>>;
+  table["bfe.u" + type] = extract<T>;
+  table["bfe.s" + type] = extract<S>;
+  table["bfi.b" + type] = insert<T>;
+  for (const char sign : {'u', 's'}) {
+    const std::string t = sign + type;
+    table["add.cc." + t] = carry<T, false, false, true>;
+    table["addc." + t] = carry<T, false, true, false>;
+    table["addc.cc." + t] = carry<T, false, true, true>;
+    table["sub.cc." + t] = carry<T, true, false, true>;
+    table["subc." + t] = carry<T, true, true, false>;
+    table["subc.cc." + t] = carry<T, true, true, true>;
+    table["mad.lo.cc." + t] = mad_carry<T, false, false, true>;
+    table["madc.lo." + t] = mad_carry<T, false, true, false>;
+    table["madc.lo.cc." + t] = mad_carry<T, false, true, true>;
+  }
+  table["mad.hi.cc.u" + type] = mad_carry<T, true, false, true>;
+  table["madc.hi.u" + type] = mad_carry<T, true, true, false>;
+  table["madc.hi.cc.u" + type] = mad_carry<T, true, true, true>;
+}
+
+}  // namespace
+
+void add_integer(HandlerTable& table) {
+  add_common<u16>(table, "16");
+  add_common<u32>(table, "32");
+  add_common<u64>(table, "64");
+  add_wide<u16>(table, "u16");
+  add_wide<i16>(table, "s16");
+  add_wide<u32>(table, "u32");
+  add_wide<i32>(table, "s32");
+  add_bits<u32>(table, "32");
+  add_bits<u64>(table, "64");
+  // 16-bit products need care: they are formed in int.
+  table["mul.lo.u32"] = table["mul.lo.s32"] = binary<u32, u32, MulLo32>;
+  table["mov.f32"] = table["mov.b32"];
+  table["mov.f64"] = table["mov.b64"];
+  table["mov.f16"] = table["mov.bf16"] = table["mov.b16"];
+  table["mov.f16x2"] = table["mov.b32"];
+  table["add.sat.s32"] = binary<i32, i32, AddSat>;
+  table["sub.sat.s32"] = binary<i32, i32, SubSat>;
+  table["mad.hi.sat.s32"] = ternary<i32, i32, i32, MadHiSat>;
+  table["mul24.lo.u32"] = binary<u32, u32, Mul24Lo>;
+  table["mul24.lo.s32"] = binary<i32, i32, Mul24Lo>;
+  table["mul24.hi.u32"] = binary<u32, u32, Mul24Hi>;
+  table["mul24.hi.s32"] = binary<i32, i32, Mul24Hi>;
+  table["mad24.lo.u32"] = ternary<u32, u32, u32, Mad24Lo>;
+  table["mad24.lo.s32"] = ternary<i32, i32, i32, Mad24Lo>;
+  table["shf.l.wrap.b32"] = funnel<true, true>;
+  table["shf.l.clamp.b32"] = funnel<true, false>;
+  table["shf.r.wrap.b32"] = funnel<false, true>;
+  table["shf.r.clamp.b32"] = funnel<false, false>;
+  table["lop3.b32"] = lop3;
+  table["prmt.b32"] = permute;
+  table["bmsk"] = field_mask;
+  table["dp4a.u32.u32"] = dot<u8, u8, 4>;
+  table["dp4a.u32.s32"] = dot<u8, i8, 4>;
+  table["dp4a.s32.u32"] = dot<i8, u8, 4>;
+  table["dp4a.s32.s32"] = dot<i8, i8, 4>;
+  table["dp2a.u32.u32"] = dot<u8, u8, 2>;
+  table["dp2a.u32.s32"] = dot<u8, i8, 2>;
+  table["dp2a.s32.u32"] = dot<i8, u8, 2>;
+  table["dp2a.s32.s32"] = dot<i8, i8, 2>;
+  table["pack.b32"] = pack2;
+  table["pack.b64"] = pack4;
+  table["pack4.b64"] = pack64of16;
+  table["unpack.b32"] = unpack<u32, u16>;
+  table["unpack.b64"] = unpack<u64, u32>;
+  table["unpack4.b64"] = unpack<u64, u16>;
+  table["resize.16.32"] = resize<u16, u32>;
+  table["resize.16.64"] = resize<u16, u64>;
+  table["resize.32.16"] = resize<u32, u16>;
+  table["resize.32.64"] = resize<u32, u64>;
+  table["resize.64.16"] = resize<u64, u16>;
+  table["resize.64.32"] = resize<u64, u32>;
+  table["frame.32"] = frame_address<u32>;
+  table["frame.64"] = frame_address<u64>;
+}
+
+}  // namespace tweedie::vgpu::VGPU_ISA

@@ -1,0 +1,282 @@
+// Splits within a warp, warps within a block, blocks within a worker, workers over the cores.
+#include "exec/scheduler.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/settings.h"
+#include "exec/block.h"
+#include "exec/handlers.h"
+#include "exec/profile.h"
+#include "exec/workers.h"
+
+namespace tweedie::vgpu {
+namespace {
+
+constexpr int kSlice = 512;  // backward branches before others get their turn
+
+bool same_place(const Split& a, const Split& b) {
+  return a.at == b.at && a.local == b.local && a.wait == b.wait && a.barrier == b.barrier && a.stack == b.stack;
+}
+
+// Puts a split among the others, joined with one that stands at the same place.
+void put_back(Warp& warp, Split&& split) {
+  for (auto& other : warp.others) {
+    if (!same_place(other, split)) continue;
+    other.mask |= split.mask;
+    other.members |= split.members;
+    other.missing = (other.missing | split.missing) & ~other.mask;
+    return;
+  }
+  warp.others.push_back(std::move(split));
+}
+
+// Wait::sync splits whose lanes have come, or can come no more.
+bool release_waiting(Warp& warp) {
+  bool any = false;
+  u32 at_warp_barriers = 0;
+  for (const auto& split : warp.others)
+    if (split.wait == Wait::sync && split.warp_barrier) at_warp_barriers |= split.mask;
+  for (auto& split : warp.others) {
+    if (split.wait != Wait::sync) continue;
+    const u32 needed = split.members & warp.live;
+    if ((needed & ~split.mask) == 0) {
+      split.wait = Wait::ready;
+      any = true;
+    } else if (split.warp_barrier && (needed & ~at_warp_barriers) == 0) {
+      split.wait = Wait::ready;
+      ++split.at;  // bar.warp.sync met at different places: all may go on
+      ++warp.inner_time;
+      any = true;
+    }
+  }
+  return any;
+}
+
+bool has_ready(const Warp& warp) {
+  for (const auto& split : warp.others)
+    if (split.wait == Wait::ready) return true;
+  return false;
+}
+
+// Takes the lowest ready split out of the others (after a slice: the next above the one that ran) and sets the limit.
+bool pick(Warp& warp, const Inst* last) {
+  int best = -1, above = -1;
+  for (int k = 0; k < static_cast<int>(warp.others.size()); ++k) {
+    const Split& split = warp.others[k];
+    if (split.wait != Wait::ready) continue;
+    if (best < 0 || split.at < warp.others[best].at) best = k;
+    if (split.at > last && (above < 0 || split.at < warp.others[above].at)) above = k;
+  }
+  if (best < 0) return false;
+  if (warp.rotate && above >= 0) best = above;
+  warp.rotate = false;
+  warp.current = std::move(warp.others[best]);
+  warp.others[best] = std::move(warp.others.back());
+  warp.others.pop_back();
+  const auto& code = warp.block->launch->program->code;
+  warp.limit = code.data() + code.size();
+  for (const auto& split : warp.others)
+    if (split.wait == Wait::ready && split.at > warp.current.at && split.at < warp.limit) warp.limit = split.at;
+  return true;
+}
+
+template <bool Profiled>
+void run_split(Warp& warp, const Inst* in) {
+  [[maybe_unused]] const Inst* code = warp.block->launch->program->code.data();
+  while (in) {
+    if constexpr (Profiled) count_instruction(*warp.worker->counters, static_cast<u32>(in - code), warp.mask);
+    in = in->fn(warp, in);
+  }
+}
+
+// Runs a warp until it waits, ends, or has used its slice. False after a fault.
+bool run_warp(Warp& warp) {
+  const bool profiled = warp.worker->counters != nullptr;
+  const Inst* last = warp.resume;
+  warp.budget = kSlice;
+  for (;;) {
+    if (!pick(warp, last) && !(release_waiting(warp) && pick(warp, last))) return true;
+    warp.mask = warp.current.mask;
+    warp.local = warp.current.local;
+    warp.stop = Stop::none;
+    const Inst* at = warp.current.at;
+    if (profiled)
+      run_split<true>(warp, at);
+    else
+      run_split<false>(warp, at);
+    if (warp.stop == Stop::fault) return false;
+    if (warp.mask != 0 && warp.stop != Stop::exited) {
+      Split split = std::move(warp.current);
+      split.mask = warp.mask;
+      split.local = warp.local;
+      split.at = warp.resume;
+      if (warp.stop != Stop::blocked) split.wait = Wait::ready;
+      put_back(warp, std::move(split));
+    }
+    warp.current = {};
+    last = warp.resume;
+    if (warp.stop == Stop::slice) {
+      warp.rotate = warp.others.size() > 1;
+      return true;
+    }
+  }
+}
+
+// Completes every barrier whose threads have come.
+bool release_barriers(Block& block) {
+  bool any = false;
+  for (int id = 0; id < 16; ++id) {
+    Barrier& state = block.barriers[id];
+    u32 warps = 0, waiting_warps = 0;
+    bool waited = false;
+    for (const auto& warp : block.warps) {
+      if (warp.finished()) continue;
+      ++warps;
+      u32 lanes = 0;
+      for (const auto& split : warp.others)
+        if (split.wait == Wait::barrier && split.barrier == id) lanes |= split.mask;
+      waited |= lanes != 0;
+      if (lanes == warp.live) ++waiting_warps;
+    }
+    if (!waited) continue;
+    const u32 came = waiting_warps * kLanes + state.arrived;
+    if (state.expected ? came < state.expected : waiting_warps + state.arrived / kLanes < warps) continue;
+    any = true;
+    u32 time = state.time;
+    for (const auto& warp : block.warps)
+      for (const auto& split : warp.others)
+        if (split.wait == Wait::barrier && split.barrier == id) time = std::max(time, warp.time);
+    ++time;
+    for (auto& warp : block.warps) {
+      for (auto& split : warp.others) {
+        if (split.wait != Wait::barrier || split.barrier != id) continue;
+        const Inst* in = split.at;
+        if (split.missing && settings().sync)
+          finding(
+              warp, in, "synccheck", static_cast<u32>(__builtin_ctz(split.mask)),
+              fmt::format("barrier {} in divergent code: lanes {:#010x} came to it, lanes {:#010x} of the warp were "
+                          "elsewhere",
+                          id, split.mask, split.missing));
+        for (u32 i = 0; i < kLanes && in->kind >= 2; ++i) {
+          if (!(split.mask >> i & 1)) continue;
+          if (in->kind == 2) {
+            reg<u32>(warp, in->d)[i] = state.reduce_count;
+          } else {
+            const bool yes = in->kind == 3 ? state.reduce_count == state.reduce_votes : state.reduce_count > 0;
+            u32& p = predicate(warp, in->d);
+            p = (p & ~(1u << i)) | static_cast<u32>(yes) << i;
+          }
+        }
+        split.wait = Wait::ready;
+        split.missing = 0;
+        split.barrier = -1;
+        ++split.at;
+        warp.time = time;
+        ++warp.inner_time;
+      }
+    }
+    state.arrived = state.expected && came > state.expected ? came - state.expected : 0;
+    state.reduce_count = state.reduce_votes = 0;
+  }
+  return any;
+}
+
+void report_deadlock(Block& block) {
+  for (auto& warp : block.warps) {
+    if (warp.finished() || warp.others.empty()) continue;
+    const Split& split = warp.others.front();
+    std::string text =
+        split.wait == Wait::barrier
+            ? fmt::format("barrier {} never completes: this warp waits and others ended or wait elsewhere",
+                          split.barrier)
+            : fmt::format("lanes {:#010x} never come to a warp-level operation whose mask names them",
+                          split.members & warp.live & ~split.mask);
+    fault(warp, split.at, FaultKind::deadlock, static_cast<u32>(__builtin_ctz(split.mask)), text);
+    return;
+  }
+}
+
+enum class Progress : u8 { done, sliced, failed };
+
+// Runs a block until it ends or until all it does is use up its slices.
+Progress run_block(Block& block) {
+  const bool alone = block.launch->blocks <= 1;
+  for (;;) {
+    bool ran = false, unsliced = false;
+    if (block.launch->failed.load(std::memory_order_relaxed)) return Progress::failed;
+    for (auto& warp : block.warps) {
+      if (warp.finished() || (!has_ready(warp) && !release_waiting(warp))) continue;
+      ran = true;
+      if (!run_warp(warp)) return Progress::failed;
+      if (warp.stop != Stop::slice) unsliced = true;
+    }
+    const bool released = release_barriers(block);
+    bool finished = true;
+    for (const auto& warp : block.warps) finished &= warp.finished();
+    if (finished) return Progress::done;
+    if (!ran && !released) {
+      report_deadlock(block);
+      return Progress::failed;
+    }
+    if (!alone && ran && !unsliced && !released) return Progress::sliced;
+  }
+}
+
+u64 take_block(Launch& launch) {
+  const u64 next = launch.next_block.fetch_add(1);
+  if (next >= launch.blocks) return ~0ull;
+  return launch.order.empty() ? next : launch.order[next];
+}
+
+}  // namespace
+
+// A worker keeps several blocks when they spin: each slice may bring another one in, so that a block that waits for a
+// later one (grid synchronisation, look-back) always gets what it waits for.
+void run_worker(Launch& launch, Worker& worker) {
+  std::vector<std::unique_ptr<Block>> resident;
+  bool more = true;
+  auto admit = [&] {
+    const u64 number = take_block(launch);
+    if (number == ~0ull) {
+      more = false;
+      return;
+    }
+    resident.push_back(make_block(launch, worker));
+    start_block(*resident.back(), number);
+  };
+  while (!launch.failed) {
+    if (resident.empty() && more) admit();
+    if (resident.empty()) break;
+    bool all_sliced = true;
+    for (std::size_t k = 0; k < resident.size();) {
+      const Progress progress = run_block(*resident[k]);
+      if (progress == Progress::failed) break;
+      if (progress == Progress::sliced) {
+        ++k;
+        continue;
+      }
+      all_sliced = false;
+      worker.spare.push_back(std::move(resident[k]));
+      resident.erase(resident.begin() + static_cast<std::ptrdiff_t>(k));
+    }
+    if (all_sliced && more) admit();
+  }
+  for (auto& block : resident) worker.spare.push_back(std::move(block));
+}
+
+int run_launch(Launch& launch) {
+  if (const u64 seed = settings().seed) {
+    launch.order.resize(launch.blocks);
+    for (u64 i = 0; i < launch.blocks; ++i) launch.order[i] = static_cast<u32>(i);
+    u64 state = seed + launch.number * 0x9e3779b97f4a7c15ull;
+    for (u64 i = launch.blocks; i > 1; --i) {
+      state = state * 6364136223846793005ull + 1442695040888963407ull;
+      std::swap(launch.order[i - 1], launch.order[(state >> 33) % i]);
+    }
+  }
+  run_on_workers(launch);
+  return launch.error;
+}
+
+}  // namespace tweedie::vgpu

@@ -1,0 +1,10 @@
+// Runs a launch to its end.
+#pragma once
+#include "exec/machine.h"
+
+namespace tweedie::vgpu {
+
+// The CUDA error that the launch ends with, 0 for none. The launch is valid: its limits have been checked.
+int run_launch(Launch& launch);
+
+}  // namespace tweedie::vgpu

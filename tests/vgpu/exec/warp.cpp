@@ -1,0 +1,182 @@
+// Exchange between the lanes of a warp: shuffles, votes, matches and reductions. Each waits until every live lane of
+// its member mask has come to it.
+#include <cstring>
+
+#include "exec/handlers.h"
+
+namespace tweedie::vgpu {
+namespace {
+
+bool arrived(Warp& warp, const Inst* in, u32 members) {
+  if (!gather_members(warp, in, reg<u32>(warp, members), false)) return false;
+  ++warp.inner_time;
+  return true;
+}
+
+template <class F>
+void for_active(const Warp& warp, F f) {
+  for (u32 rest = warp.mask; rest; rest &= rest - 1) f(static_cast<u32>(__builtin_ctz(rest)));
+}
+void set_predicate(Warp& warp, u32 offset, u32 bits) {
+  if (offset == kFull) return;
+  u32& p = predicate(warp, offset);
+  p = (p & ~warp.mask) | (bits & warp.mask);
+}
+
+enum ShuffleMode : u8 { kUp, kDown, kButterfly, kIndex };
+
+const Inst* shuffle(Warp& warp, const Inst* in) {
+  if (!arrived(warp, in, in->list[0])) return nullptr;
+  const u32* a = reg<u32>(warp, in->a);
+  const u32* b = reg<u32>(warp, in->b);
+  const u32* c = reg<u32>(warp, in->c);
+  u32 result[kLanes], valid = 0, unread = 0;
+  for_active(warp, [&](u32 i) {
+    const u32 value = b[i] & 31, clamp = c[i] & 31, segment = c[i] >> 8 & 31;
+    const u32 top = (i & segment) | (clamp & ~segment), bottom = i & segment;
+    i32 j = 0;
+    bool inside = false;
+    switch (in->flags) {
+      case kUp:
+        j = static_cast<i32>(i) - static_cast<i32>(value), inside = j >= static_cast<i32>(top);
+        break;
+      case kDown:
+        j = static_cast<i32>(i + value), inside = j <= static_cast<i32>(top);
+        break;
+      case kButterfly:
+        j = static_cast<i32>(i ^ value), inside = j <= static_cast<i32>(top);
+        break;
+      default:
+        j = static_cast<i32>(bottom | (value & ~segment)), inside = j <= static_cast<i32>(top);
+        break;
+    }
+    if (!inside) j = static_cast<i32>(i);
+    const bool takes_part = warp.mask >> j & 1;
+    if (!takes_part) unread |= 1u << i;
+    result[i] = takes_part ? a[j] : kFull;
+    valid |= static_cast<u32>(inside) << i;
+  });
+  if (unread && warp.observe)
+    finding(warp, in, "synccheck", __builtin_ctz(unread), "a shuffle reads a lane that takes no part in it");
+  u32* d = reg<u32>(warp, in->d);
+  if (in->d != kFull) for_active(warp, [&](u32 i) { d[i] = result[i]; });
+  set_predicate(warp, in->extra, valid);
+  return in + 1;
+}
+
+enum VoteMode : u8 { kAll, kAny, kUni, kBallot };
+
+const Inst* vote(Warp& warp, const Inst* in) {  // kind: mode; flags: 1 for a negated source
+  if (!arrived(warp, in, in->list[0])) return nullptr;
+  const u32 p = predicate(warp, in->a);
+  const u32 bits = in->flags ? ~p : p;
+  const u32* members = reg<u32>(warp, in->list[0]);
+  u32 truth = 0;
+  for_active(warp, [&](u32 i) {
+    const u32 lanes = members[i] & warp.mask, holds = bits & lanes;
+    if (in->kind == kBallot) reg<u32>(warp, in->d)[i] = holds;
+    const bool yes = in->kind == kAll ? holds == lanes : in->kind == kAny ? holds != 0 : holds == 0 || holds == lanes;
+    truth |= static_cast<u32>(yes) << i;
+  });
+  if (in->kind != kBallot) set_predicate(warp, in->d, truth);
+  return in + 1;
+}
+
+template <class T, bool All>
+const Inst* match(Warp& warp, const Inst* in) {
+  if (!arrived(warp, in, in->list[0])) return nullptr;
+  T a[kLanes];
+  std::memcpy(a, reg<T>(warp, in->a), sizeof a);
+  const u32* members = reg<u32>(warp, in->list[0]);
+  u32 truth = 0;
+  u32 result[kLanes] = {};
+  for_active(warp, [&](u32 i) {
+    const u32 lanes = members[i] & warp.mask;
+    u32 same = 0;
+    for (u32 rest = lanes; rest; rest &= rest - 1)
+      if (a[__builtin_ctz(rest)] == a[i]) same |= rest & -rest;
+    result[i] = All ? (same == lanes ? lanes : 0) : same;
+    truth |= static_cast<u32>(same == lanes) << i;
+  });
+  if (in->d != kFull) for_active(warp, [&](u32 i) { reg<u32>(warp, in->d)[i] = result[i]; });
+  if (All) set_predicate(warp, in->extra, truth);
+  return in + 1;
+}
+
+enum ReduceMode : u8 { kAdd, kMin, kMax, kMinSigned, kMaxSigned, kAnd, kOr, kXor };
+
+const Inst* reduce(Warp& warp, const Inst* in) {
+  if (!arrived(warp, in, in->list[0])) return nullptr;
+  u32 a[kLanes];
+  std::memcpy(a, reg<u32>(warp, in->a), sizeof a);
+  const u32* members = reg<u32>(warp, in->list[0]);
+  for_active(warp, [&](u32 i) {
+    bool first = true;
+    u32 sum = 0;
+    for (u32 rest = members[i] & warp.mask; rest; rest &= rest - 1) {
+      const u32 x = a[__builtin_ctz(rest)];
+      const i32 s = static_cast<i32>(x), t = static_cast<i32>(sum);
+      if (first) {
+        sum = x;
+        first = false;
+        continue;
+      }
+      switch (in->kind) {
+        case kAdd:
+          sum += x;
+          break;
+        case kMin:
+          sum = std::min(sum, x);
+          break;
+        case kMax:
+          sum = std::max(sum, x);
+          break;
+        case kMinSigned:
+          sum = static_cast<u32>(std::min(s, t));
+          break;
+        case kMaxSigned:
+          sum = static_cast<u32>(std::max(s, t));
+          break;
+        case kAnd:
+          sum &= x;
+          break;
+        case kOr:
+          sum |= x;
+          break;
+        default:
+          sum ^= x;
+          break;
+      }
+    }
+    reg<u32>(warp, in->d)[i] = sum;
+  });
+  return in + 1;
+}
+
+const Inst* active(Warp& warp, const Inst* in) {
+  for_active(warp, [&](u32 i) { reg<u32>(warp, in->d)[i] = warp.mask; });
+  return in + 1;
+}
+const Inst* elect(Warp& warp, const Inst* in) {
+  if (!arrived(warp, in, in->list[0])) return nullptr;
+  const u32 leader = static_cast<u32>(__builtin_ctz(warp.mask));
+  if (in->d != kFull) for_active(warp, [&](u32 i) { reg<u32>(warp, in->d)[i] = leader; });
+  set_predicate(warp, in->extra, 1u << leader);
+  return in + 1;
+}
+
+}  // namespace
+
+void add_warp(HandlerTable& table) {
+  table["shfl"] = shuffle;
+  table["vote"] = vote;
+  table["match.any.b32"] = match<u32, false>;
+  table["match.any.b64"] = match<u64, false>;
+  table["match.all.b32"] = match<u32, true>;
+  table["match.all.b64"] = match<u64, true>;
+  table["redux"] = reduce;
+  table["activemask"] = active;
+  table["elect"] = elect;
+}
+
+}  // namespace tweedie::vgpu
