@@ -1,0 +1,455 @@
+// Arithmetic, comparisons, conversions and moves.
+#include <cstring>
+
+#include "decode/decoder.h"
+
+namespace tweedie::vgpu {
+namespace {
+
+int bits_of_type(const std::string& type) {
+  return 8 * ptx::type_bytes(type);
+}
+bool is_float(const std::string& type) {
+  return type.find('f') != std::string::npos && type != "tf32";
+}
+bool is_half(const std::string& type) {
+  return type.find("f16") != std::string::npos;
+}
+// Hardware reads what the type's bits say: half pairs and 16-bit ones live in registers of their size.
+int width_of_type(const std::string& type) {
+  const int bits = bits_of_type(type);
+  if (bits == 0) throw Unsupported("type " + type);
+  return bits == 8 ? 16 : bits;
+}
+
+u8 half_flags(const ptx::Instruction& in) {
+  return static_cast<u8>((in.has("ftz") ? 1 : 0) | (in.has("sat") ? 2 : 0) | (in.has("relu") ? 4 : 0));
+}
+
+}  // namespace
+
+bool Decoder::move(const ptx::Instruction& in) {
+  const std::string& op = in.parts[0];
+  const std::string& type = in.parts.back();
+  if (op == "cvta") {
+    // cvta.space: adds the window; cvta.to.space: takes it away. Global and constant addresses are generic already.
+    const bool to = in.has("to");
+    u64 window = 0;
+    for (const auto& part : in.parts) {
+      if (part.rfind("shared", 0) == 0) window = kSharedWindow;
+      if (part == "local") window = kLocalWindow;
+      if (part == "param") window = kParamWindow;
+    }
+    Inst inst;
+    inst.a = source(in.operands.at(1), 64);
+    inst.d = destination(in.operands.at(0), 64);
+    inst.b = window == 0 ? 0 : constant(64, to ? 0xffffffffull : window);
+    if (window == kLocalWindow || window == kSharedWindow || window == kParamWindow)
+      emit(to ? "and.b64" : "or.b64", inst);
+    else
+      emit("mov.b64", inst);
+    settle(in.operands[0], 64, inst.d);
+    return true;
+  }
+  if (op == "isspacep") {
+    Inst inst;
+    inst.d = destination(in.operands.at(0), 1);
+    inst.a = source(in.operands.at(1), 64);
+    const std::string& space = in.parts.at(1);
+    inst.imm = space.rfind("shared", 0) == 0 ? static_cast<i64>(kSharedWindow)
+               : space == "local"            ? static_cast<i64>(kLocalWindow)
+               : space == "param"            ? static_cast<i64>(kParamWindow)
+               : space == "global"           ? 0
+                                             : static_cast<i64>(kFunctionWindow);
+    emit("isspacep", inst);
+    return true;
+  }
+  if (op != "mov") return false;
+  const auto& to = in.operands.at(0);
+  const auto& from = in.operands.at(1);
+  Inst inst;
+  if (type == "pred") {
+    inst.d = destination(to, 1);
+    inst.a = inst.b = predicate_source(from);
+    emit("mov.pred", inst);
+    return true;
+  }
+  const int width = width_of_type(type);
+  if (from.kind == ptx::OperandKind::vector) {
+    const std::size_t parts = from.items.size();
+    const int part = width / static_cast<int>(parts);
+    inst.d = destination(to, width);
+    std::vector<u32> sources;
+    for (const auto& item : from.items) sources.push_back(source(item, part));
+    if (parts == 2) {
+      inst.a = sources[0];
+      inst.b = sources[1];
+      emit("pack.b" + std::to_string(width), inst);
+    } else {
+      inst.list = list(sources);
+      emit(fmt::format("pack{}.b{}", parts, width), inst);
+    }
+    return true;
+  }
+  if (to.kind == ptx::OperandKind::vector) {
+    const std::size_t parts = to.items.size();
+    inst.a = source(from, width);
+    std::vector<u32> destinations;
+    for (const auto& item : to.items) destinations.push_back(sink(item, width / static_cast<int>(parts)));
+    inst.list = list(destinations);
+    inst.count = static_cast<u8>(parts);
+    emit(parts == 2 ? fmt::format("unpack.b{}", width) : fmt::format("unpack{}.b{}", parts, width), inst);
+    return true;
+  }
+  inst.a = source(from, width, type);
+  inst.d = destination(to, width);
+  emit(fmt::format("mov.b{}", width), inst);
+  settle(to, width, inst.d);
+  return true;
+}
+
+bool Decoder::compare(const ptx::Instruction& in) {
+  const std::string& op = in.parts[0];
+  const std::string& type = in.parts.back();
+  if (op == "selp") {
+    Inst inst;
+    const int width = width_of_type(type);
+    inst.a = source(in.operands.at(1), width, type);
+    inst.b = source(in.operands.at(2), width, type);
+    inst.c = predicate_source(in.operands.at(3));
+    inst.d = destination(in.operands[0], width);
+    emit(fmt::format("selp.{}", width), inst);
+    return true;
+  }
+  if (op == "slct") {
+    Inst inst;
+    const std::string& value = in.parts.at(in.parts.size() - 2);
+    const int width = width_of_type(value);
+    inst.a = source(in.operands.at(1), width, value);
+    inst.b = source(in.operands.at(2), width, value);
+    inst.c = source(in.operands.at(3), 32, type);
+    inst.d = destination(in.operands[0], width);
+    emit(fmt::format("slct.{}.{}", width, type), inst);
+    return true;
+  }
+  if (op == "testp") {
+    static const char* kinds[] = {"finite", "infinite", "number", "notanumber", "normal", "subnormal"};
+    Inst inst;
+    for (u8 k = 0; k < 6; ++k)
+      if (in.parts.at(1) == kinds[k]) inst.kind = k;
+    inst.a = source(in.operands.at(1), width_of_type(type), type);
+    inst.d = destination(in.operands[0], 1);
+    emit("testp." + type, inst);
+    return true;
+  }
+  if (op != "setp" && op != "set") return false;
+  const bool set = op == "set";
+  Inst inst;
+  const int width = width_of_type(type);
+  std::string combine;
+  for (std::size_t k = 2; k < in.parts.size(); ++k)
+    if (in.parts[k] == "and" || in.parts[k] == "or" || in.parts[k] == "xor") combine = in.parts[k];
+  inst.a = source(in.operands.at(1), width, type);
+  inst.b = source(in.operands.at(2), width, type);
+  if (!combine.empty()) {
+    inst.kind = combine == "and" ? 1 : combine == "or" ? 2 : 3;
+    inst.c = predicate_source(in.operands.at(3));
+  }
+  const bool pair = type == "f16x2" || type == "bf16x2";
+  u32 control = rounding_bits(in) & 0x8040;
+  if (is_half(type)) control = 0;
+  const std::string key = "setp." + in.parts.at(1) + "." + type;
+  if (!set) {
+    const auto& to = in.operands[0];
+    inst.d = to.kind == ptx::OperandKind::sink ? kFull : destination(to, 1);
+    inst.extra = to.second >= 0 ? register_offset(to.second) : kFull;
+    emit_rounded(key, inst, control);
+    return true;
+  }
+  inst.d = temporary(1);
+  inst.extra = pair ? temporary(1) : kFull;
+  emit_rounded(key, inst, control);
+  const std::string& result = in.parts.at(in.parts.size() - 2);
+  Inst value;
+  value.a = inst.d;
+  value.b = inst.extra;
+  const int result_width = width_of_type(result);
+  value.d = destination(in.operands[0], result_width);
+  value.imm = result == "f32"                          ? 0x3f800000
+              : result == "f16" || result == "f16x2"   ? 0x3c00
+              : result == "bf16" || result == "bf16x2" ? 0x3f80
+                                                       : -1;
+  if (pair) {
+    if (!is_float(result)) value.imm = 0xffff;
+    emit("set.pair", value);
+  } else {
+    emit(fmt::format("set.{}", result_width), value);
+  }
+  settle(in.operands[0], result_width, value.d);
+  return true;
+}
+
+bool Decoder::convert(const ptx::Instruction& in) {
+  if (in.parts[0] != "cvt") return false;
+  const std::string from = in.parts.back(), to = in.parts.at(in.parts.size() - 2);
+  const auto& target = in.operands.at(0);
+  std::string mode;
+  for (const auto& part : in.parts)
+    if (part == "rni" || part == "rzi" || part == "rmi" || part == "rpi") mode = part;
+  Inst inst;
+  const bool from_float = is_float(from), to_float = is_float(to) || to == "tf32";
+  const int from_width = width_of_type(from), to_width = width_of_type(to);
+  const u32 control = rounding_bits(in);
+  if (to == "f16x2" || to == "bf16x2") {
+    if (from != "f32") throw Unsupported("cvt to pairs from " + from);
+    inst.a = source(in.operands.at(1), 32, from);
+    inst.b = source(in.operands.at(2), 32, from);
+    inst.flags = static_cast<u8>((in.has("rz") ? 1 : 0) | (in.has("relu") ? 4 : 0));
+    inst.d = destination(target, 32);
+    emit("cvt." + to + ".f32", inst);
+    return true;
+  }
+  if (to == "tf32") {
+    inst.a = source(in.operands.at(1), 32, from);
+    inst.d = destination(target, 32);
+    inst.flags = in.has("rn") ? 1 : 0;
+    emit("cvt.tf32.f32", inst);
+    return true;
+  }
+  if (to_float) {
+    inst.d = destination(target, to_width);
+    inst.a = source(in.operands.at(1), from_width, from);
+    std::string source_type = from;
+    if (!from_float && bits_of_type(from) == 8) {
+      Inst cut;
+      cut.a = inst.a;
+      cut.d = temporary(16);
+      emit("cvt." + from + ".16.u16", cut);
+      inst.a = cut.d;
+      source_type = from[0] == 's' ? "s16" : "u16";
+    }
+    if (from_float && !mode.empty() && from == to) {
+      emit_rounded("cvt." + mode + "." + to + "." + from, inst, control & 0x8040);
+    } else if (is_half(to)) {
+      if (from_float) {
+        if (is_half(from)) {  // by way of float, which holds either
+          Inst wide;
+          wide.a = inst.a;
+          wide.d = temporary(32);
+          emit("cvt.f32." + from, wide);
+          inst.a = wide.d;
+          source_type = "f32";
+        }
+        inst.flags = static_cast<u8>((in.has("rz")   ? 1
+                                      : in.has("rm") ? 2
+                                      : in.has("rp") ? 3
+                                                     : 0) |
+                                     (in.has("relu") ? 4 : 0) | (in.has("sat") ? 8 : 0));
+      }
+      emit("cvt." + to + "." + source_type, inst);
+    } else {
+      const std::string key = "cvt." + to + "." + source_type;
+      emit_rounded(key, inst, control);
+      if (in.has("sat")) {
+        Inst clamp;
+        clamp.a = clamp.d = inst.d;
+        emit("saturate." + to, clamp);
+      }
+    }
+    settle(target, to_width, inst.d);
+    return true;
+  }
+  // To an integer. 8-bit results live in 16-bit registers or wider; the result is extended to the register's width.
+  int register_width = target.kind == ptx::OperandKind::reg ? width_of(target.reg) : to_width;
+  if (register_width < to_width) register_width = to_width;
+  inst.d = destination(target, register_width);
+  inst.a = source(in.operands.at(1), from_width, from);
+  const bool exact_width = bits_of_type(to) == register_width;
+  if (from_float && exact_width && register_width >= 32 && (from == "f32" || from == "f64")) {
+    emit_rounded("cvt." + mode + "." + to + "." + std::to_string(register_width) + "." + from, inst, control & 0x8040);
+    settle(target, register_width, inst.d);
+    return true;
+  }
+  if (!from_float && !in.has("sat")) {
+    std::string source_type = from;
+    if (source_type[0] == 'b') source_type[0] = 'u';
+    if (bits_of_type(from) == 8) {
+      Inst cut;
+      cut.a = inst.a;
+      cut.d = temporary(16);
+      emit("cvt." + from + ".16.u16", cut);
+      inst.a = cut.d;
+      source_type = from[0] == 's' ? "s16" : "u16";
+    }
+    std::string target_type = to;
+    if (target_type[0] == 'b') target_type[0] = 'u';
+    const std::string key = fmt::format("cvt.{}.{}.{}", target_type, register_width, source_type);
+    if (has_handler(key)) {
+      emit(key, inst);
+      return true;
+    }
+    // A register wider than the type: convert in the type's width, then extend.
+    Inst narrow = inst;
+    narrow.d = temporary(to_width);
+    emit(fmt::format("cvt.{}.{}.{}", target_type, to_width, source_type), narrow);
+    Inst wide;
+    wide.a = narrow.d;
+    wide.d = inst.d;
+    const bool is_signed = to[0] == 's';
+    emit(fmt::format("cvt.u{0}.{0}.{1}{2}", register_width, is_signed ? 's' : 'u', to_width), wide);
+    return true;
+  }
+  int source_bytes = from_width / 8;
+  if (!from_float && bits_of_type(from) == 8) {
+    Inst cut;
+    cut.a = inst.a;
+    cut.d = temporary(16);
+    emit("cvt." + from + ".16.u16", cut);
+    inst.a = cut.d;
+    source_bytes = 2;
+  }
+  inst.bytes = static_cast<u8>(source_bytes);
+  inst.space = static_cast<u8>(bits_of_type(to) / 8);
+  inst.count = static_cast<u8>(register_width / 8);
+  inst.kind = mode == "rni" ? 0 : mode == "rmi" ? 2 : mode == "rpi" ? 3 : 1;
+  inst.flags = static_cast<u8>((from[0] == 's' ? 1 : 0) | (from_float ? 2 : 0) | (from == "bf16" ? 4 : 0) |
+                               (to[0] == 's' ? 8 : 0));
+  emit("cvt.general", inst);
+  return true;
+}
+
+bool Decoder::arithmetic(const ptx::Instruction& in) {
+  const std::string op = in.parts[0];
+  std::string type = in.parts.back();
+  Inst inst;
+  const auto& operands = in.operands;
+  if (type == "pred") {
+    inst.a = predicate_source(operands.at(1));
+    inst.b = operands.size() > 2 ? predicate_source(operands[2]) : inst.a;
+    inst.d = destination(operands[0], 1);
+    emit(op + ".pred", inst);
+    return true;
+  }
+  if (op == "lop3") {
+    const bool with_predicate = in.parts.size() > 2 && (in.parts[1] == "or" || in.parts[1] == "and");
+    inst.a = source(operands.at(1), 32);
+    inst.b = source(operands.at(2), 32);
+    inst.c = source(operands.at(3), 32);
+    inst.imm = static_cast<i64>(operands.at(4).value);
+    inst.d = operands[0].kind == ptx::OperandKind::reg ? destination(operands[0], 32) : temporary(32);
+    emit("lop3.b32", inst);
+    if (with_predicate) {
+      Inst test;
+      test.d = inst.d;
+      test.a = predicate_source(operands.at(5));
+      test.kind = in.parts[1] == "or" ? 2 : 1;
+      if (operands[0].second < 0) throw Unsupported("lop3 without its predicate");
+      test.extra = register_offset(operands[0].second);
+      emit("lop3.pred", test);
+    }
+    return true;
+  }
+  if (op == "prmt") {
+    static const char* modes[] = {"", "f4e", "b4e", "rc8", "ecl", "ecr", "rc16"};
+    for (u8 k = 1; k < 7; ++k)
+      if (in.has(modes[k])) inst.flags = k;
+    inst.a = source(operands.at(1), 32);
+    inst.b = source(operands.at(2), 32);
+    inst.c = source(operands.at(3), 32);
+    inst.d = destination(operands[0], 32);
+    emit("prmt.b32", inst);
+    return true;
+  }
+  if (op == "shf") {
+    inst.a = source(operands.at(1), 32);
+    inst.b = source(operands.at(2), 32);
+    inst.c = source(operands.at(3), 32);
+    inst.d = destination(operands[0], 32);
+    emit(fmt::format("shf.{}.{}.b32", in.parts.at(1), in.parts.at(2)), inst);
+    return true;
+  }
+  if (op == "bmsk") {
+    inst.a = source(operands.at(1), 32);
+    inst.b = source(operands.at(2), 32);
+    inst.flags = in.has("wrap");
+    inst.d = destination(operands[0], 32);
+    emit("bmsk", inst);
+    return true;
+  }
+  if (op == "dp4a" || op == "dp2a") {
+    const std::string a_type = in.parts.at(in.parts.size() - 2);
+    inst.a = source(operands.at(1), 32);
+    inst.b = source(operands.at(2), 32);
+    inst.c = source(operands.at(3), 32);
+    inst.flags = in.has("hi");
+    inst.d = destination(operands[0], 32);
+    emit(op + "." + a_type + "." + type, inst);
+    return true;
+  }
+  const int width = width_of_type(type);
+  if (op == "bfe" || op == "bfi" || op == "popc" || op == "clz" || op == "bfind" || op == "brev") {
+    const bool counts = op == "popc" || op == "clz" || op == "bfind";
+    inst.a = source(operands.at(1), width);
+    if (op == "bfe") {
+      inst.b = source(operands.at(2), 32);
+      inst.c = source(operands.at(3), 32);
+    } else if (op == "bfi") {
+      inst.b = source(operands.at(2), width);
+      inst.list = list({source(operands.at(3), 32), source(operands.at(4), 32)});
+    }
+    inst.d = destination(operands[0], counts ? 32 : width);
+    emit(op + (in.has("shiftamt") ? ".shiftamt." : ".") + type, inst);
+    return true;
+  }
+  if (op == "shl" || op == "shr") {
+    inst.a = source(operands.at(1), width);
+    inst.b = source(operands.at(2), 32);
+    inst.d = destination(operands[0], width);
+    emit(op + "." + type, inst);
+    return true;
+  }
+  static const std::set<std::string> unary = {"not",   "cnot", "neg", "abs", "sqrt", "rcp",
+                                              "rsqrt", "sin",  "cos", "lg2", "ex2",  "tanh"};
+  static const std::set<std::string> binary = {"add", "sub", "addc", "subc", "mul", "mul24", "div",
+                                               "rem", "min", "max",  "and",  "or",  "xor",   "copysign"};
+  static const std::set<std::string> ternary = {"mad", "mad24", "madc", "fma", "sad"};
+  const int count = unary.count(op) ? 1 : binary.count(op) ? 2 : ternary.count(op) ? 3 : 0;
+  if (count == 0) return false;
+  if (operands.size() != static_cast<std::size_t>(count) + 1) throw Unsupported("operand count");
+  const bool floats = is_float(type);
+  const bool wide = in.has("wide");
+  std::string key = op;
+  if (!floats) {
+    for (const char* part : {"lo", "hi", "wide"})
+      if (in.has(part)) key += std::string(".") + part;
+    if (in.has("sat")) key += ".sat";
+    if (in.has("cc")) key += ".cc";
+  } else if (in.has("NaN")) {
+    key += ".nan";
+  }
+  if (in.has("xorsign")) throw Unsupported("xorsign");
+  key += "." + type;
+  inst.a = source(operands.at(1), width, type);
+  if (count >= 2) inst.b = source(operands.at(2), width, type);
+  if (count >= 3) inst.c = source(operands.at(3), wide ? 2 * width : width, type);
+  const int result_width = wide ? 2 * width : width;
+  inst.d = destination(operands[0], result_width);
+  inst.extra = current_->carry;
+  if (is_half(type)) {
+    inst.flags = half_flags(in);
+    emit(key, inst);
+  } else if (floats) {
+    emit_rounded(key, inst, rounding_bits(in));
+    if (in.has("sat")) {
+      Inst clamp;
+      clamp.a = clamp.d = inst.d;
+      emit("saturate." + type, clamp);
+    }
+  } else {
+    emit(key, inst);
+  }
+  settle(operands[0], result_width, inst.d);
+  return true;
+}
+
+}  // namespace tweedie::vgpu
