@@ -1,0 +1,11 @@
+// The PTX text in a fat binary.
+#pragma once
+#include <string>
+
+namespace tweedie::vgpu {
+
+// The text for the newest architecture not above `architecture`, else for the oldest above it. Empty, with `problem`
+// set, when there is none that can be read.
+std::string find_ptx(const void* fat_binary_wrapper, int architecture, std::string& problem);
+
+}  // namespace tweedie::vgpu

@@ -1,0 +1,152 @@
+// The runtime's own state: modules, kernels, streams, graphs, errors.
+#pragma once
+#include <cuda_runtime_api.h>
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/memory.h"
+#include "exec/machine.h"
+#include "ptx/module.h"
+
+namespace tweedie::vgpu {
+
+class LoadedModule;
+
+struct Kernel {
+  std::string name;
+  LoadedModule* module = nullptr;
+  const ptx::Function* function = nullptr;  // once the module is parsed
+  std::unique_ptr<Program> program;         // once decoded
+  int max_dynamic_shared = -1;              // set by cudaFuncSetAttribute; -1 for the default
+  int carveout = -1;
+};
+
+// One fat binary. Its text is parsed, and its variables get memory, on the first use of anything in it.
+class LoadedModule {
+ public:
+  explicit LoadedModule(const void* fat_binary);
+  LoadedModule(std::string text);
+  const ptx::Module& parsed();
+  Kernel* kernel(const std::string& name);        // null when the module has none of that name
+  Program& program(Kernel& kernel);               // decoded on first use
+  Allocation* variable(const std::string& name);  // null for none
+  std::vector<std::string> kernel_names();
+  const std::string& problem() const { return problem_; }
+
+ private:
+  void load();
+  void load_variables();
+  std::string text_, problem_;
+  std::unique_ptr<ptx::Module> module_;
+  std::map<std::string, Allocation*> variables_;
+  std::map<std::string, std::unique_ptr<Kernel>> kernels_;
+};
+
+struct HostVariable {
+  LoadedModule* module = nullptr;
+  std::string name;
+  u64 size = 0;
+  bool managed = false;
+};
+
+struct LaunchConfig {
+  dim3 grid, block;
+  size_t shared = 0;
+  cudaStream_t stream = nullptr;
+};
+
+// The runtime runs every operation when it is issued: a legal order for any set of streams.
+struct State {
+  static State& instance();
+  std::recursive_mutex mutex;
+  std::vector<std::unique_ptr<LoadedModule>> modules;
+  std::map<const void*, Kernel*> kernels;  // by host function
+  std::map<const void*, HostVariable> variables;
+  std::set<const Kernel*> known_kernels;
+  int sticky = 0;  // an error that only a new process clears
+  u32 launches = 0;
+};
+
+// Errors: remembers the last one of this thread and gives it back.
+cudaError_t set_error(cudaError_t error);
+inline cudaError_t set_error(int error) {
+  return set_error(static_cast<cudaError_t>(error));
+}
+cudaError_t sticky_error();
+
+Kernel* find_kernel(const void* host_function_or_handle);
+// Copies the arguments that `args` points at, as the kernel declares them.
+std::vector<u8> pack_parameters(const Kernel& kernel, void* const* args);
+cudaError_t launch_kernel(Kernel& kernel, dim3 grid, dim3 block, size_t shared, const std::vector<u8>& parameters,
+                          bool cooperative);
+cudaError_t validate_launch(Kernel& kernel, dim3 grid, dim3 block, size_t shared, bool cooperative);
+int blocks_per_multiprocessor(Kernel& kernel, int threads, size_t shared);
+
+// Memory operations without a stream.
+cudaError_t copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind);
+cudaError_t copy_2d(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t height,
+                    cudaMemcpyKind kind);
+cudaError_t fill(void* to, int value, size_t bytes, unsigned element);
+cudaError_t fill_2d(void* to, size_t pitch, int value, size_t width, size_t height, unsigned element);
+
+enum class NodeType { kernel, copy, fill, host, empty, event_record, event_wait, child, alloc, release };
+
+}  // namespace tweedie::vgpu
+
+// The opaque handles of the runtime.
+struct CUevent_st {
+  bool timing = true, recorded = false;
+  std::chrono::steady_clock::time_point at;
+  struct CUgraph_st* captured = nullptr;
+  std::vector<struct CUgraphNode_st*> after;
+};
+struct CUstream_st {
+  unsigned flags = 0;
+  int priority = 0;
+  unsigned long long id = 0;
+  struct CUgraph_st* capture = nullptr;
+  std::vector<struct CUgraphNode_st*> tail;  // nodes that the next captured one depends on
+  bool capture_origin = false;
+  unsigned long long capture_id = 0;
+};
+struct CUgraphNode_st {
+  tweedie::vgpu::NodeType type = tweedie::vgpu::NodeType::empty;
+  std::function<cudaError_t()> run;
+  std::vector<CUgraphNode_st*> dependencies;
+  CUgraph_st* graph = nullptr;
+  bool enabled = true;
+  cudaKernelNodeParams kernel{};
+  std::vector<tweedie::vgpu::u8> parameters;
+  cudaHostNodeParams host{};
+  cudaMemsetParams memset{};
+  cudaMemcpy3DParms copy3d{};
+  CUgraph_st* child = nullptr;
+  bool cooperative = false;
+  void set_kernel(const cudaKernelNodeParams& params);
+};
+struct CUgraph_st {
+  std::vector<std::unique_ptr<CUgraphNode_st>> nodes;
+};
+struct CUgraphExec_st {
+  std::unique_ptr<CUgraph_st> graph;                       // a copy
+  std::map<CUgraphNode_st*, CUgraphNode_st*> from_source;  // source node to the copy's
+};
+
+namespace tweedie::vgpu {
+
+CUstream_st* stream_of(cudaStream_t stream);
+// Runs the operation now, or adds it to the graph that the stream captures.
+cudaError_t enqueue(cudaStream_t stream, NodeType type, std::function<cudaError_t()> run,
+                    const std::function<void(CUgraphNode_st&)>& describe = {});
+std::unique_ptr<CUgraph_st> clone_graph(const CUgraph_st& graph, std::map<CUgraphNode_st*, CUgraphNode_st*>& map);
+// An operation that may not happen while any stream captures (cudaMalloc is fine; synchronisation is not).
+cudaError_t refuse_while_capturing(cudaStream_t stream);
+
+}  // namespace tweedie::vgpu
