@@ -1,0 +1,319 @@
+// Integer, float, half and double arithmetic, conversions and rounding modes against the host.
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include <cfenv>
+
+#include "harness.h"
+
+constexpr int N = 1000;
+
+template <class F, class R, class... A>
+__global__ void map(F f, int n, R* out, const A*... in) {
+  const int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i < n) out[i] = f(in[i]...);
+}
+template <class R, class F, class G, class A, class B>
+void compare(F device, G host, const std::vector<A>& a, const std::vector<B>& b, double tolerance = 0) {
+  Device<A> da(a);
+  Device<B> db(b);
+  Device<R> out(a.size());
+  map<<<(a.size() + 127) / 128, 128>>>(device, static_cast<int>(a.size()), out.pointer,
+                                       static_cast<const A*>(da.pointer), static_cast<const B*>(db.pointer));
+  const auto got = out.get();
+  for (size_t i = 0; i < a.size(); ++i) {
+    const R expected = host(a[i], b[i]);
+    const bool same = tolerance == 0 ? (got[i] == expected || (got[i] != got[i] && expected != expected))
+                                     : close(double(got[i]), double(expected), tolerance);
+    if (!same && ++failures < 20)
+      std::printf("  case %zu: a %.9g b %.9g got %.17g expected %.17g\n", i, double(a[i]), double(b[i]), double(got[i]),
+                  double(expected));
+  }
+}
+
+template <class T>
+std::vector<T> integers(int seed) {
+  Numbers numbers(seed);
+  std::vector<T> list(N);
+  for (auto& x : list) x = static_cast<T>(numbers.wide() >> (numbers.bits() % 64));
+  list[0] = 0, list[1] = 1, list[2] = static_cast<T>(-1), list[3] = std::numeric_limits<T>::max(),
+  list[4] = std::numeric_limits<T>::min();
+  return list;
+}
+template <class T>
+std::vector<T> reals(int seed, double range) {
+  Numbers numbers(seed);
+  std::vector<T> list(N);
+  for (auto& x : list) x = static_cast<T>(range * numbers.signed_unit());
+  list[0] = 0, list[1] = static_cast<T>(-0.0), list[2] = INFINITY, list[3] = -INFINITY, list[4] = NAN, list[5] = 1,
+  list[6] = static_cast<T>(1e-40), list[7] = static_cast<T>(0.5), list[8] = static_cast<T>(1.5),
+  list[9] = static_cast<T>(-2.5);
+  return list;
+}
+#define BOTH(R, a, b, expression)                                       \
+  compare<R>([] __device__(auto x, auto y) -> R { return expression; }, \
+             [](auto x, auto y) -> R { return expression; }, a, b)
+
+CASE(integer32) {
+  const auto a = integers<int>(1), b = integers<int>(2);
+  const auto u = integers<unsigned>(3), v = integers<unsigned>(4);
+  BOTH(int, a, b, int(unsigned(x) * unsigned(y) + 7u));
+  BOTH(int, a, b, y == 0 || y == -1 ? 0 : x / y);
+  BOTH(int, a, b, y == 0 || y == -1 ? 0 : x % y);
+  BOTH(unsigned, u, v, y == 0 ? 0 : x / y);
+  BOTH(unsigned, u, v, y == 0 ? 0 : x % y);
+  BOTH(int, a, b, x < y ? x : y);
+  BOTH(unsigned, u, v, x > y ? x : y);
+  BOTH(int, a, b, x >> (y & 31));
+  BOTH(unsigned, u, v, x << (y & 31));
+  BOTH(unsigned, u, v, (x & y) ^ ~(x | y));
+  BOTH(int, a, b, int((long long)x * y >> 32));
+  BOTH(unsigned, u, v, unsigned((unsigned long long)x * y >> 32));
+  compare<int>([] __device__(unsigned x, unsigned) { return __popc(x) + 64 * __clz(x) + 4096 * __ffs(x); },
+               [](unsigned x, unsigned) {
+                 return __builtin_popcount(x) + 64 * (x ? __builtin_clz(x) : 32) + 4096 * __builtin_ffs(x);
+               },
+               u, v);
+  compare<unsigned>([] __device__(unsigned x, unsigned) { return __brev(x); },
+                    [](unsigned x, unsigned) {
+                      unsigned r = 0;
+                      for (int k = 0; k < 32; ++k) r |= (x >> k & 1) << (31 - k);
+                      return r;
+                    },
+                    u, v);
+  compare<unsigned>(
+      [] __device__(unsigned x, unsigned y) { return __byte_perm(x, y, 0x4 | 0x10 | 0x700 | 0x2000); },
+      [](unsigned x, unsigned y) { return (y & 255) | (x >> 8 & 255) << 8 | (y >> 24) << 16 | (x >> 16 & 255) << 24; },
+      u, v);
+  compare<unsigned>([] __device__(unsigned x, unsigned y) { return __funnelshift_l(x, y, 11); },
+                    [](unsigned x, unsigned y) { return y << 11 | x >> 21; }, u, v);
+  compare<int>([] __device__(int x, int y) { return __dp4a(x, y, 5); },
+               [](int x, int y) {
+                 int s = 5;
+                 for (int k = 0; k < 4; ++k) s += int(int8_t(x >> 8 * k)) * int(int8_t(y >> 8 * k));
+                 return s;
+               },
+               a, b);
+  compare<unsigned>(
+      [] __device__(unsigned x, unsigned y) {
+        unsigned r;
+        asm("bfe.u32 %0, %1, %2, 7;" : "=r"(r) : "r"(x), "r"(y & 31));
+        return r;
+      },
+      [](unsigned x, unsigned y) { return (x >> (y & 31)) & 127; }, u, v);
+  compare<unsigned>(
+      [] __device__(unsigned x, unsigned y) {
+        unsigned r;
+        asm("bfi.b32 %0, %1, %2, 5, 9;" : "=r"(r) : "r"(x), "r"(y));
+        return r;
+      },
+      [](unsigned x, unsigned y) { return (y & ~(511u << 5)) | (x & 511u) << 5; }, u, v);
+  compare<int>(
+      [] __device__(int x, int y) {
+        int r;
+        asm("bfe.s32 %0, %1, 3, 6;" : "=r"(r) : "r"(x));
+        return r + (y & 0);
+      },
+      [](int x, int) { return int(unsigned(x) << 23) >> 26; }, a, b);
+  compare<unsigned>(
+      [] __device__(unsigned x, unsigned y) {
+        unsigned r;
+        asm("lop3.b32 %0, %1, %2, %3, 0x96;" : "=r"(r) : "r"(x), "r"(y), "r"(x >> 3));
+        return r;
+      },
+      [](unsigned x, unsigned y) { return x ^ y ^ (x >> 3); }, u, v);
+  compare<int>(
+      [] __device__(int x, int y) {
+        int r;
+        asm("add.sat.s32 %0, %1, %2;" : "=r"(r) : "r"(x), "r"(y));
+        return r;
+      },
+      [](int x, int y) {
+        long long s = (long long)x + y;
+        return int(s > 2147483647ll ? 2147483647ll : s < -2147483648ll ? -2147483648ll : s);
+      },
+      a, b);
+}
+
+CASE(integer64_and_small) {
+  const auto a = integers<long long>(1), b = integers<long long>(2);
+  const auto u = integers<unsigned long long>(3), v = integers<unsigned long long>(4);
+  BOTH(unsigned long long, u, v, x* y + (x >> (y & 63)));
+  BOTH(unsigned long long, u, v, y == 0 ? 0 : x / y + x % y);
+  BOTH(long long, a, b, y == 0 || y == -1 ? 0 : x / y - x % y);
+  BOTH(long long, a, b, x >> (y & 63));
+  compare<unsigned long long>(
+      [] __device__(unsigned long long x, unsigned long long y) { return __umul64hi(x, y); },
+      [](unsigned long long x, unsigned long long y) { return (unsigned long long)((unsigned __int128)x * y >> 64); },
+      u, v);
+  compare<int>([] __device__(unsigned long long x, unsigned long long) { return __popcll(x) + 100 * __clzll(x); },
+               [](unsigned long long x, unsigned long long) {
+                 return __builtin_popcountll(x) + 100 * (x ? __builtin_clzll(x) : 64);
+               },
+               u, v);
+  const auto s = integers<short>(5), t = integers<short>(6);
+  BOTH(short, s, t, short(x * y + (x >> (y & 7))));
+  const auto c = integers<signed char>(7), d = integers<signed char>(8);
+  BOTH(int, c, d, x* y - x);
+  const auto e = integers<unsigned char>(9), f = integers<unsigned char>(10);
+  BOTH(unsigned char, e, f, (unsigned char)(x + y));
+  compare<unsigned>(
+      [] __device__(unsigned long long x, unsigned long long y) {
+        unsigned r, q;
+        asm("{add.cc.u32 %0, %2, %3; addc.u32 %1, %4, %5;}"
+            : "=r"(r), "=r"(q)
+            : "r"(unsigned(x)), "r"(unsigned(y)), "r"(unsigned(x >> 32)), "r"(unsigned(y >> 32)));
+        return r ^ q;
+      },
+      [](unsigned long long x, unsigned long long y) {
+        const auto z = x + y;
+        return unsigned(z) ^ unsigned(z >> 32);
+      },
+      u, v);
+}
+
+CASE(float32) {
+  const auto a = reals<float>(1, 100), b = reals<float>(2, 3);
+  BOTH(float, a, b, x + y);
+  BOTH(float, a, b, x - y);
+  compare<float>([] __device__(float x, float y) { return __fmul_rn(x, y); }, [](float x, float y) { return x * y; }, a,
+                 b);
+  BOTH(float, a, b, x / y);
+  BOTH(float, a, b, sqrtf(fabsf(x)) + (y < x ? 1.0f : 0.0f));
+  compare<float>([] __device__(float x, float y) { return __fmaf_rn(x, y, x); },
+                 [](float x, float y) { return fmaf(x, y, x); }, a, b);
+  BOTH(float, a, b, fminf(x, y));
+  BOTH(float, a, b, fmaxf(x, y));
+  BOTH(float, a, b, -x*(y == y ? 1.0f : 2.0f));
+  BOTH(float, a, b, floorf(x) + ceilf(y));
+  BOTH(float, a, b, truncf(x) + rintf(y));
+  compare<float>([] __device__(float x, float y) { return __expf(y) + (x > 1e30f ? 1 : 0); },
+                 [](float x, float y) { return expf(y) + (x > 1e30f ? 1 : 0); }, a, b, 1e-6);
+  BOTH(float, a, b, y != y || y == 0 ? 0 : copysignf(x, y));
+  compare<float>([] __device__(float x, float y) { return expf(y) * (x == x ? 1 : 2); },
+                 [](float x, float y) { return expf(y) * (x == x ? 1 : 2); }, a, b, 1e-6);
+  compare<float>([] __device__(float x, float) { return logf(fabsf(x)); },
+                 [](float x, float) { return logf(fabsf(x)); }, a, b, 1e-6);
+  compare<float>([] __device__(float x, float y) { return sinf(x) + cosf(y); },
+                 [](float x, float y) { return sinf(x) + cosf(y); }, a, b, 1e-6);
+  compare<float>([] __device__(float x, float y) { return tanhf(x * 0.05f) + rsqrtf(fabsf(y)); },
+                 [](float x, float y) { return tanhf(x * 0.05f) + 1 / sqrtf(fabsf(y)); }, a, b, 1e-6);
+  compare<float>([] __device__(float x, float y) { return powf(fabsf(y), 1.7f) + erff(x); },
+                 [](float x, float y) { return powf(fabsf(y), 1.7f) + erff(x); }, a, b, 2e-6);
+}
+
+template <class F, class G>
+void directed(F device, G host, int mode, const std::vector<float>& a, const std::vector<float>& b) {
+  compare<float>(
+      device,
+      [=](float x, float y) {
+        std::fesetround(mode);
+        volatile float p = x, q = y;
+        volatile float r = host(p, q);
+        std::fesetround(FE_TONEAREST);
+        return float(r);
+      },
+      a, b);
+}
+CASE(rounding_modes) {
+  const auto a = reals<float>(1, 100), b = reals<float>(2, 3);
+  auto add = [](float x, float y) { return x + y; };
+  auto div = [](float x, float y) { return x / y; };
+  directed([] __device__(float x, float y) { return __fadd_rz(x, y); }, add, FE_TOWARDZERO, a, b);
+  directed([] __device__(float x, float y) { return __fadd_ru(x, y); }, add, FE_UPWARD, a, b);
+  directed([] __device__(float x, float y) { return __fadd_rd(x, y); }, add, FE_DOWNWARD, a, b);
+  directed([] __device__(float x, float y) { return __fdiv_rd(x, y); }, div, FE_DOWNWARD, a, b);
+  directed([] __device__(float x, float y) { return __fmul_rz(x, y); }, [](float x, float y) { return x * y; },
+           FE_TOWARDZERO, a, b);
+  compare<int>(
+      [] __device__(float x, float) {
+        return __float2int_rn(x) ^ __float2int_rz(x) ^ __float2int_ru(x) ^ __float2int_rd(x);
+      },
+      [](float x, float) {
+        auto c = [&](float v) {
+          return v != v ? 0 : v >= 2147483648.f ? 2147483647 : v < -2147483648.f ? -2147483647 - 1 : int(v);
+        };
+        return c(rintf(x)) ^ c(truncf(x)) ^ c(ceilf(x)) ^ c(floorf(x));
+      },
+      a, b);
+  const auto big = reals<float>(3, 1e20);
+  auto clamp = [](float v, double low, double high) {
+    return v != v ? 0.0 : v < low ? low : v > high ? high : trunc(double(v));
+  };
+  compare<double>([] __device__(float x, float) { return double(int(x)) + double(unsigned(x)); },
+                  [=](float x, float) { return clamp(x, -2147483648.0, 2147483647.0) + clamp(x, 0, 4294967295.0); },
+                  big, b);
+  compare<long long>([] __device__(float x, float) { return (long long)x; },
+                     [](float x, float) {
+                       return x != x                         ? -9223372036854775807ll - 1
+                              : x >= 9.2233720368547758e18f  ? 9223372036854775807ll
+                              : x <= -9.2233720368547758e18f ? -9223372036854775807ll - 1
+                                                             : (long long)x;
+                     },
+                     big, b, 1e-18);
+  const auto d = reals<double>(4, 1e5), e = reals<double>(5, 1e-3);
+  BOTH(double, d, e, x* y + x / y);
+  BOTH(float, d, e, float(x) + float(y));
+  compare<float>([] __device__(double x, double) { return __double2float_rz(x); },
+                 [](double x, double) {
+                   std::fesetround(FE_TOWARDZERO);
+                   volatile double p = x;
+                   volatile float r = float(p);
+                   std::fesetround(FE_TONEAREST);
+                   return float(r);
+                 },
+                 d, e);
+  compare<double>([] __device__(double x, double y) { return sqrt(fabs(x)) + exp(y) + log(fabs(x) + 1) + sin(y); },
+                  [](double x, double y) { return sqrt(fabs(x)) + exp(y) + log(fabs(x) + 1) + sin(y); }, d, e, 1e-14);
+  const auto i = integers<long long>(6), j = integers<long long>(7);
+  BOTH(float, i, j, float(x) + float(int(y)));
+  BOTH(double, i, j, double(x) + double((unsigned long long)y));
+}
+
+CASE(halves) {
+  const auto a = reals<float>(1, 300), b = reals<float>(2, 2);
+  auto round_half = [](float x) { return float(__half(x)); };
+  auto round_brain = [](float x) { return float(__nv_bfloat16(x)); };
+  compare<float>([] __device__(float x, float y) { return float(__half(x)) + 0 * (y == 9); },
+                 [=](float x, float) { return round_half(x); }, a, b);
+  compare<float>([] __device__(float x, float y) { return float(__nv_bfloat16(x)) + 0 * (y == 9); },
+                 [=](float x, float) { return round_brain(x); }, a, b);
+  compare<float>([] __device__(float x, float y) { return float(__hadd(__half(x), __half(y))); },
+                 [=](float x, float y) { return round_half(round_half(x) + round_half(y)); }, a, b);
+  compare<float>([] __device__(float x, float y) { return float(__hmul(__half(x), __half(y))); },
+                 [=](float x, float y) { return round_half(round_half(x) * round_half(y)); }, a, b);
+  compare<float>([] __device__(float x, float y) { return float(__hfma(__half(x), __half(y), __half(x))); },
+                 [=](float x, float y) {
+                   return float(__half(fma(double(round_half(x)), double(round_half(y)), double(round_half(x)))));
+                 },
+                 a, b);
+  compare<float>(
+      [] __device__(float x, float y) { return float(__hfma(__nv_bfloat16(x), __nv_bfloat16(y), __nv_bfloat16(x))); },
+      [=](float x, float y) {
+        return float(__nv_bfloat16(fma(double(round_brain(x)), double(round_brain(y)), double(round_brain(x)))));
+      },
+      a, b);
+  compare<float>(
+      [] __device__(float x, float y) {
+        const __half2 s = __hadd2(__floats2half2_rn(x, y), __floats2half2_rn(y, y));
+        return float(s.x) - float(s.y);
+      },
+      [=](float x, float y) { return round_half(round_half(x) + round_half(y)) - round_half(2 * round_half(y)); }, a,
+      b);
+  compare<float>(
+      [] __device__(float x, float y) {
+        const __nv_bfloat162 s = __floats2bfloat162_rn(x, y);
+        return float(s.x) + 2 * float(s.y);
+      },
+      [=](float x, float y) { return round_brain(x) + 2 * round_brain(y); }, a, b);
+  compare<int>(
+      [] __device__(float x, float y) { return int(__hlt(__half(x), __half(y))) + 2 * __half2int_rz(__half(y)); },
+      [=](float x, float y) {
+        const float q = round_half(y);
+        return int(round_half(x) < q) + 2 * (q != q ? 0 : q > 1e9 ? 2147483647 : q < -1e9 ? -2147483647 - 1 : int(q));
+      },
+      a, b);
+  compare<float>(
+      [] __device__(float x, float y) { return __half2float(__float2half_rd(x)) + __half2float(__float2half_ru(y)); },
+      [](float x, float y) { return float(__float2half_rd(x)) + float(__float2half_ru(y)); }, a, b);
+}

@@ -1,0 +1,150 @@
+// The virtual GPU's own tests: programs that must run clean under every check, and planted bugs that must be reported.
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "suite/runner.h"
+
+namespace {
+
+constexpr int kFinding = 86;
+
+void expect_clean(const std::string& options, const std::string& program) {
+  const Outcome outcome = run_case(options, program, "");
+  EXPECT_EQ(outcome.status, 0) << options << " " << program << "\n" << outcome.text;
+  EXPECT_TRUE(outcome.says("ok ")) << outcome.text;
+}
+
+TEST(Programs, Arithmetic) {
+  expect_clean("", "arithmetic");
+}
+TEST(Programs, ArithmeticWithoutAvx512) {
+  setenv("VGPU_ISA", "avx2", 1);
+  expect_clean("", "arithmetic");
+  expect_clean("", "matrix");
+  unsetenv("VGPU_ISA");
+}
+TEST(Programs, Memory) {
+  expect_clean("", "memory");
+}
+TEST(Programs, MemoryUnderEveryCheck) {
+  expect_clean("--check all", "memory");
+}
+TEST(Programs, Warp) {
+  expect_clean("--check mem,init", "warp");
+}
+TEST(Programs, WarpShuffled) {
+  expect_clean("--seed 7 --threads 1", "warp");
+}
+TEST(Programs, Matrix) {
+  expect_clean("--check mem,init,race,sync", "matrix");
+}
+TEST(Programs, Runtime) {
+  expect_clean("--check mem,init,sync", "runtime");
+}
+TEST(Programs, Libraries) {
+  expect_clean("--check mem,init", "libraries");
+}
+
+TEST(Output, DevicePrintf) {
+  const Outcome outcome = run_case("", "memory", "print");
+  EXPECT_TRUE(outcome.says("thread 1 of warp: 1.500 -1099511627776 z    42|ff  |")) << outcome.text;
+}
+
+struct Bug {
+  const char* name;
+  const char* checks;
+  const char* message;  // part of the report
+  const char* place;    // part of what says where
+};
+class Planted : public testing::TestWithParam<Bug> {};
+TEST_P(Planted, IsReported) {
+  const Bug& bug = GetParam();
+  const Outcome outcome = run_case(std::string("--check ") + bug.checks, "planted", bug.name);
+  EXPECT_EQ(outcome.status, kFinding) << outcome.text;
+  EXPECT_TRUE(outcome.says(bug.message)) << outcome.text;
+  EXPECT_TRUE(outcome.says(bug.place)) << outcome.text;
+}
+INSTANTIATE_TEST_SUITE_P(
+    Bugs, Planted,
+    testing::Values(Bug{"out_of_bounds_by_one", "mem", "0 bytes past the end of allocation", "thread (100, 0, 0)"},
+                    Bug{"out_of_bounds_by_one", "mem", "illegal write of 4 bytes", "planted.cu:"},
+                    Bug{"read_before_start", "mem", "4 bytes before allocation", "kernel _Z3sum"},
+                    Bug{"use_after_free", "mem", "use after free", "block (0, 0, 0), thread (0, 0, 0)"},
+                    Bug{"null_pointer", "mem", "a null pointer", "planted.cu:"},
+                    Bug{"host_pointer", "mem", "a host pointer?", "planted.cu:"},
+                    Bug{"double_free", "mem", "no live allocation starts there", "cudaFree"},
+                    Bug{"copy_past_end", "mem", "404 bytes at offset 0 of allocation", "cudaMemcpy (destination)"},
+                    Bug{"missing_barrier", "race", "one thread reads what another wrote", "planted.cu:"},
+                    Bug{"blocks_write_same", "race", "two threads write global memory", "planted.cu:"},
+                    Bug{"unordered_increment", "race", "racecheck", "planted.cu:"},
+                    Bug{"read_of_unwritten", "init", "read of global memory that nothing wrote", "planted.cu:"},
+                    Bug{"read_of_unwritten_shared", "init", "read of shared memory that nothing wrote",
+                        "thread (58, 0, 0)"},
+                    Bug{"barrier_in_divergent_branch", "sync", "barrier 0 in divergent code", "planted.cu:"},
+                    Bug{"barrier_never_completes", "mem", "barrier 3 never completes", "planted.cu:"},
+                    Bug{"misaligned_vector", "mem", "misaligned access of 16 bytes", "planted.cu:"},
+                    Bug{"shared_out_of_bounds", "mem", "the block has 252 bytes of shared memory", "thread (63, 0, 0)"},
+                    Bug{"too_much_shared", "mem", "50000 dynamic bytes of shared memory", "refused"},
+                    Bug{"too_many_threads", "mem", "1025 threads a block", "refused"},
+                    Bug{"trap", "mem", "trap", "thread (7, 0, 0)"}),
+    [](const auto& info) { return std::string(info.param.name) + "_" + std::to_string(info.index); });
+
+TEST(PlantedLibrary, WrongLeadingDimensionIsReported) {
+  Outcome outcome = run_case("", "libraries", "wrong_leading_dimension");
+  EXPECT_EQ(outcome.status, kFinding) << outcome.text;
+  EXPECT_TRUE(outcome.says("cublasSgemm: A covers")) << outcome.text;
+  outcome = run_case("", "libraries", "small_leading_dimension");
+  EXPECT_EQ(outcome.status, kFinding) << outcome.text;
+  EXPECT_TRUE(outcome.says("the leading dimension of A is 4, less than its 8 rows")) << outcome.text;
+}
+
+TEST(Planted, CleanTwinIsSilent) {
+  const Outcome outcome = run_case("--check all", "planted", "with_barrier");
+  EXPECT_EQ(outcome.status, 0) << outcome.text;
+}
+TEST(Planted, ChecksCanBeLeftOut) {
+  const Outcome outcome = run_case("--check mem", "planted", "missing_barrier");
+  EXPECT_EQ(outcome.status, 0) << outcome.text;
+}
+
+TEST(Missing, EntryPointStopsWithItsName) {
+  const Outcome outcome = run_case("", "libraries", "missing_entry_point");
+  EXPECT_EQ(outcome.status, kFinding) << outcome.text;
+  EXPECT_TRUE(outcome.says("lacks the entry point cudaCreateTextureObject")) << outcome.text;
+}
+
+TEST(Profile, CountsTransactions) {
+  const std::string path = testing::TempDir() + "vgpu_profile.json";
+  const Outcome outcome = run_case("--profile " + path, "profiled", "");
+  ASSERT_EQ(outcome.status, 0) << outcome.text;
+  std::ifstream file(path);
+  const auto json = nlohmann::json::parse(file);
+  bool coalesced = false, strided = false, banks = false;
+  for (const auto& kernel : json["kernels"]) {
+    const std::string name = kernel["name"];
+    const auto& load = kernel["global_load"];
+    if (name.find("coalesced") != std::string::npos) {
+      coalesced = true;
+      EXPECT_EQ(load["sectors_per_request"].get<double>(), 4.0);
+      EXPECT_EQ(load["sector_efficiency"].get<double>(), 1.0);
+      EXPECT_EQ(load["bytes_moved"].get<int>(), 4096 * 4);
+      EXPECT_EQ(kernel["global_store"]["bytes_moved"].get<int>(), 4096 * 4);
+      EXPECT_EQ(kernel["footprint"]["read_bytes"].get<int>(), 4096 * 4);
+      EXPECT_EQ(kernel["lane_efficiency"].get<double>(), 1.0);
+    }
+    if (name.find("strided") != std::string::npos) {
+      strided = true;
+      EXPECT_EQ(load["sectors_per_request"].get<double>(), 32.0);
+    }
+    if (name.find("conflicts") != std::string::npos) {
+      banks = true;
+      // 32 lanes on one bank, and then a padded column without conflicts.
+      EXPECT_EQ(kernel["shared"]["bank_conflicts"].get<int>(), 31);
+    }
+  }
+  EXPECT_TRUE(coalesced && strided && banks);
+}
+
+}  // namespace
