@@ -105,6 +105,13 @@ Tensor filled(const Operand& operand, std::uint32_t stream, Device device) {
     }
     return 0.0;
   };
+  if (operand.dtype == DType::float64) {
+    std::vector<double> values(count);
+    for (std::size_t i = 0; i < count; ++i) values[i] = value(i);
+    const Tensor tensor = Tensor::empty(operand.shape, DType::float64, device);
+    tensor.stream().copy_from_host(tensor.array().data, values.data(), values.size() * sizeof(double));
+    return tensor;
+  }
   if (is_floating(operand.dtype)) {
     std::vector<float> values(count);
     for (std::size_t i = 0; i < count; ++i) values[i] = static_cast<float>(value(i));
