@@ -1,0 +1,81 @@
+#include "kernels/runtime/caching_allocator.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+
+#include "kernels/runtime/error.h"
+
+namespace tweedie {
+
+std::size_t CachingAllocator::block_size(std::size_t bytes) const {
+  if (blocks_ == Blocks::exact) return std::max<std::size_t>(bytes, 1);
+  if (bytes <= smallest_block_) return smallest_block_;
+  const std::size_t step = std::max(smallest_block_, std::bit_floor(bytes) / 8);
+  return (bytes + step - 1) / step * step;
+}
+
+void* CachingAllocator::allocate(std::size_t bytes) {
+  const std::size_t size = block_size(bytes);
+  const std::lock_guard lock(mutex_);
+  ++statistics_.allocations;
+  void* pointer = nullptr;
+  if (auto found = free_.find(size); found != free_.end() && !found->second.empty()) {
+    pointer = found->second.back();
+    found->second.pop_back();
+  } else {
+    pointer = ask_system(size);
+    if (pointer == nullptr) {
+      trim_locked();
+      pointer = ask_system(size);
+    }
+    if (pointer == nullptr) throw Error(out_of_memory(bytes, statistics_));
+    ++statistics_.system_calls;
+    statistics_.bytes_reserved += static_cast<std::int64_t>(size);
+  }
+  sizes_[pointer] = size;
+  statistics_.bytes_in_use += static_cast<std::int64_t>(size);
+  statistics_.peak_bytes = std::max(statistics_.peak_bytes, statistics_.bytes_in_use);
+  return pointer;
+}
+
+void CachingAllocator::release(void* pointer) noexcept {
+  if (pointer == nullptr) return;
+  const std::lock_guard lock(mutex_);
+  const auto found = sizes_.find(pointer);
+  if (found == sizes_.end()) std::abort();  // not ours: memory is already corrupt
+  const std::size_t size = found->second;
+  statistics_.bytes_in_use -= static_cast<std::int64_t>(size);
+  sizes_.erase(found);
+  if (blocks_ == Blocks::exact) {
+    return_to_system(pointer, size);
+    statistics_.bytes_reserved -= static_cast<std::int64_t>(size);
+  } else {
+    free_[size].push_back(pointer);
+  }
+}
+
+void CachingAllocator::trim() {
+  const std::lock_guard lock(mutex_);
+  trim_locked();
+}
+
+AllocatorStatistics CachingAllocator::statistics() const {
+  const std::lock_guard lock(mutex_);
+  return statistics_;
+}
+
+void CachingAllocator::reset_peak() {
+  const std::lock_guard lock(mutex_);
+  statistics_.peak_bytes = statistics_.bytes_in_use;
+}
+
+void CachingAllocator::trim_locked() {
+  for (auto& [size, blocks] : free_) {
+    for (void* block : blocks) return_to_system(block, size);
+    statistics_.bytes_reserved -= static_cast<std::int64_t>(size * blocks.size());
+  }
+  free_.clear();
+}
+
+}  // namespace tweedie
