@@ -21,7 +21,7 @@ std::string_view name_of(DeviceKind kind) {
 
 Device parse_device(std::string_view text) {
   if (text == "cpu") return {DeviceKind::cpu, 0};
-  if (text == "auto") return {has_backend(DeviceKind::cuda) ? DeviceKind::cuda : DeviceKind::cpu, 0};
+  if (text == "auto") return {why_unavailable({DeviceKind::cuda, 0}).empty() ? DeviceKind::cuda : DeviceKind::cpu, 0};
   if (text == "cuda" || text.starts_with("cuda:")) {
     int index = 0;
     if (text.size() > 5) {
@@ -33,6 +33,8 @@ Device parse_device(std::string_view text) {
     }
     require(has_backend(DeviceKind::cuda),
             "device '{}': this build has no CUDA backend; use --device cpu, or configure with preset cuda", text);
+    const std::string problem = why_unavailable({DeviceKind::cuda, index});
+    require(problem.empty(), "device '{}': {}; use --device cpu", text, problem);
     return {DeviceKind::cuda, index};
   }
   throw UsageError(fmt::format("device '{}': expected auto, cpu, cuda or cuda:INDEX", text));

@@ -98,8 +98,8 @@ HWY_INLINE hn::Vec<FloatTag> minus_log_uniform(Words word) {
   const auto mantissa = hn::BitCast(d, hn::Sub(bits, hn::ShiftLeft<23>(exponent)));
   const auto t = hn::IfThenElse(upper, upper_t, hn::Sub(mantissa, hn::Set(d, 1.0f)));
   const auto e = hn::IfThenElse(upper, upper_e, hn::ConvertTo(d, exponent));
-  auto p = hn::Set(d, log_terms[9]);
-  for (int i = 8; i >= 0; --i) p = hn::MulAdd(p, t, hn::Set(d, log_terms[i]));
+  auto p = hn::Set(d, log_term(9));
+  for (int i = 8; i >= 0; --i) p = hn::MulAdd(p, t, hn::Set(d, log_term(i)));
   const auto tail = hn::MulAdd(hn::Mul(t, t), p, hn::Mul(e, hn::Set(d, log2_low)));
   return hn::Neg(hn::MulAdd(e, hn::Set(d, log2_high), hn::Add(t, tail)));
 }
@@ -115,10 +115,10 @@ HWY_INLINE void circle_point(Words word, hn::Vec<FloatTag>& cosine, hn::Vec<Floa
   const auto doubled = hn::Add(hn::Add(offset, offset), hn::Set(di, 1));
   const auto x = hn::Mul(hn::ConvertTo(d, doubled), hn::Set(d, 0x1p-31f));
   const auto square = hn::Mul(x, x);
-  auto s = hn::Set(d, sin_terms[3]), c = hn::Set(d, cos_terms[3]);
+  auto s = hn::Set(d, sin_term(3)), c = hn::Set(d, cos_term(3));
   for (int i = 2; i >= 0; --i) {
-    s = hn::MulAdd(s, square, hn::Set(d, sin_terms[i]));
-    c = hn::MulAdd(c, square, hn::Set(d, cos_terms[i]));
+    s = hn::MulAdd(s, square, hn::Set(d, sin_term(i)));
+    c = hn::MulAdd(c, square, hn::Set(d, cos_term(i)));
   }
   s = hn::MulAdd(x, hn::Set(d, half_pi), hn::Mul(x, s));
   c = hn::MulAdd(c, square, hn::Set(d, 1.0f));

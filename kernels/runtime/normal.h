@@ -18,15 +18,26 @@
 namespace tweedie {
 namespace normal_constants {
 
+// Arrays stand in functions, where device code can use them.
+
 /// log(1 + t) = t + t^2 (log0 + log1 t + ...) on sqrt(1/2) - 1 <= t <= sqrt(2) - 1, relative error 2^-30.
-inline constexpr float log_terms[10] = {-0.5f,        0.333333135f,  -0.250000089f, 0.200020716f,  -0.166679889f,
-                                        0.142203584f, -0.124062337f, 0.118835494f,  -0.116701014f, 0.0674927235f};
+TWEEDIE_HOST_DEVICE constexpr float log_term(int i) {
+  constexpr float terms[10] = {-0.5f,        0.333333135f,  -0.250000089f, 0.200020716f,  -0.166679889f,
+                               0.142203584f, -0.124062337f, 0.118835494f,  -0.116701014f, 0.0674927235f};
+  return terms[i];
+}
 inline constexpr float log2_high = 0.693145752f,
                        log2_low = 1.42860677e-6f;  // their sum is log 2; 32 log2_high is exact
 /// sin(pi/2 x) = x (half_pi + sin0 + sin1 x^2 + ...), cos(pi/2 x) = 1 + x^2 (cos0 + cos1 x^2 + ...) on |x| <= 1/2.
 inline constexpr float half_pi = 1.57079637f;
-inline constexpr float sin_terms[4] = {-4.87979896e-08f, -0.64596349f, 0.0796803609f, -0.00460251188f};
-inline constexpr float cos_terms[4] = {-1.23370051f, 0.253668547f, -0.0208555926f, 0.000894459197f};
+TWEEDIE_HOST_DEVICE constexpr float sin_term(int i) {
+  constexpr float terms[4] = {-4.87979896e-08f, -0.64596349f, 0.0796803609f, -0.00460251188f};
+  return terms[i];
+}
+TWEEDIE_HOST_DEVICE constexpr float cos_term(int i) {
+  constexpr float terms[4] = {-1.23370051f, 0.253668547f, -0.0208555926f, 0.000894459197f};
+  return terms[i];
+}
 inline constexpr float one_minus_sqrt_half = 0.292893219f;
 inline constexpr std::int32_t sqrt_half_bits = 0x3f3504f3;
 
@@ -49,8 +60,8 @@ TWEEDIE_HOST_DEVICE inline float minus_log_uniform(std::uint32_t word) {
     exponent = (bits - sqrt_half_bits) >> 23;
     t = std::bit_cast<float>(bits - exponent * (1 << 23)) - 1.0f;
   }
-  float p = log_terms[9];
-  for (int i = 8; i >= 0; --i) p = std::fma(p, t, log_terms[i]);
+  float p = log_term(9);
+  for (int i = 8; i >= 0; --i) p = std::fma(p, t, log_term(i));
   const auto e = static_cast<float>(exponent);
   const float tail = std::fma(t * t, p, e * log2_low);
   return -std::fma(e, log2_high, t + tail);
@@ -63,10 +74,10 @@ TWEEDIE_HOST_DEVICE inline void circle_point(std::uint32_t word, float& cosine, 
   const auto offset = static_cast<std::int32_t>(word - (quadrant << 30));  // [-2^29, 2^29)
   const float x = static_cast<float>(2 * offset + 1) * 0x1p-31f;           // one rounding, also near 0
   const float square = x * x;
-  float s = sin_terms[3], c = cos_terms[3];
+  float s = sin_term(3), c = cos_term(3);
   for (int i = 2; i >= 0; --i) {
-    s = std::fma(s, square, sin_terms[i]);
-    c = std::fma(c, square, cos_terms[i]);
+    s = std::fma(s, square, sin_term(i));
+    c = std::fma(c, square, cos_term(i));
   }
   s = std::fma(x, half_pi, x * s);
   c = std::fma(c, square, 1.0f);

@@ -27,9 +27,14 @@ class HostStream final : public Stream {
   DeviceKind kind_;
 };
 
-StreamFactory& factory_of(DeviceKind kind) {
-  static StreamFactory factories[device_kinds] = {};
-  return factories[static_cast<int>(kind)];
+struct Backend {
+  StreamFactory make = nullptr;
+  DeviceProbe why_not = nullptr;
+};
+
+Backend& backend_of(DeviceKind kind) {
+  static Backend backends[device_kinds] = {};
+  return backends[static_cast<int>(kind)];
 }
 
 Stream& make_cpu_stream(int index) {
@@ -49,17 +54,23 @@ const bool registered = register_backend(DeviceKind::cpu, &make_cpu_stream) &&
 
 }  // namespace
 
-bool register_backend(DeviceKind kind, StreamFactory make) {
-  factory_of(kind) = make;
+bool register_backend(DeviceKind kind, StreamFactory make, DeviceProbe why_not) {
+  backend_of(kind) = {make, why_not};
   return true;
 }
 
 bool has_backend(DeviceKind kind) {
-  return factory_of(kind) != nullptr;
+  return backend_of(kind).make != nullptr;
+}
+
+std::string why_unavailable(Device device) {
+  const Backend& backend = backend_of(device.kind);
+  if (backend.make == nullptr) return fmt::format("this build has no {} backend", name_of(device.kind));
+  return backend.why_not == nullptr ? std::string() : backend.why_not(device.index);
 }
 
 Stream& default_stream(Device device) {
-  const StreamFactory make = factory_of(device.kind);
+  const StreamFactory make = backend_of(device.kind).make;
   require(make != nullptr, "device {}: this build has no such backend", name_of(device.kind));
   return make(device.index);
 }

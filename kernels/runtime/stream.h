@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 #include "kernels/runtime/allocator.h"
 #include "kernels/runtime/device.h"
@@ -26,9 +27,14 @@ class Stream {
 /// The stream that operations on `device` use. Throws Error where this build or machine has no such device.
 Stream& default_stream(Device device);
 
-/// How a backend makes itself known: `make` creates its stream for a device index, at most once each.
+/// How a backend makes itself known: `make` creates its stream for a device index, at most once each; `why_not` says
+/// why this machine has no such device, and nothing where it has (absent: it always has).
 using StreamFactory = Stream& (*)(int index);
-bool register_backend(DeviceKind kind, StreamFactory make);
+using DeviceProbe = std::string (*)(int index);
+bool register_backend(DeviceKind kind, StreamFactory make, DeviceProbe why_not = nullptr);
+/// Whether this build has the backend.
 bool has_backend(DeviceKind kind);
+/// Empty where `device` can be used, else the reason why not.
+std::string why_unavailable(Device device);
 
 }  // namespace tweedie

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+// What CUDA kernels share: accesses of 16 bytes, loops over a grid, reductions over warps and blocks.
+namespace tweedie {
+
+/// `width` neighbouring values, moved by one access.
+template <class T, int width>
+struct alignas(sizeof(T) * width) Pack {
+  T values[width];
+  __device__ T& operator[](int i) { return values[i]; }
+  __device__ const T& operator[](int i) const { return values[i]; }
+};
+
+template <int width, class T>
+__device__ Pack<T, width> load(const T* from) {
+  return *reinterpret_cast<const Pack<T, width>*>(from);
+}
+template <class T, int width>
+__device__ void store(T* to, const Pack<T, width>& pack) {
+  *reinterpret_cast<Pack<T, width>*>(to) = pack;
+}
+
+template <int width>
+using Width = std::integral_constant<int, width>;
+
+__device__ inline std::int64_t grid_thread() {
+  return static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+}
+__device__ inline std::int64_t grid_threads() {
+  return static_cast<std::int64_t>(gridDim.x) * blockDim.x;
+}
+
+/// Calls body(Width<w>, i) so that the runs [i, i + w) cover [0, count) once between all threads of the grid: w is
+/// `width`, and 1 for the count % width elements at the end. Neighbouring threads take neighbouring runs.
+template <int width, class Body>
+__device__ void for_each_pack(std::int64_t count, Body body) {
+  const std::int64_t packs = count / width;
+  for (std::int64_t i = grid_thread(); i < packs; i += grid_threads()) body(Width<width>{}, i * width);
+  if constexpr (width > 1)
+    for (std::int64_t i = packs * width + grid_thread(); i < count; i += grid_threads()) body(Width<1>{}, i);
+}
+
+inline constexpr unsigned all_lanes = 0xffffffffu;
+
+/// The reduction of one value a lane, in every lane; all 32 lanes call it. `combine` must be commutative.
+template <class T, class Combine>
+__device__ T warp_reduce(T value, Combine combine) {
+  for (int distance = 16; distance > 0; distance /= 2)
+    value = combine(value, __shfl_xor_sync(all_lanes, value, distance));
+  return value;
+}
+template <class T>
+__device__ T warp_sum(T value) {
+  return warp_reduce(value, [](T a, T b) { return a + b; });
+}
+__device__ inline float warp_max(float value) {
+  return warp_reduce(value, [](float a, float b) { return fmaxf(a, b); });
+}
+
+/// The reduction of one value a thread, in every thread; all threads of the block call it, `blockDim.x` is a multiple
+/// of 32 and the block has one axis. `shared` holds 32 values and may be used again after the call.
+template <class T, class Combine>
+__device__ T block_reduce(T value, T identity, T* shared, Combine combine) {
+  const unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
+  value = warp_reduce(value, combine);
+  if (lane == 0) shared[warp] = value;
+  __syncthreads();
+  value = warp_reduce(lane < warps ? shared[lane] : identity, combine);
+  __syncthreads();
+  return value;
+}
+template <class T>
+__device__ T block_sum(T value, T* shared) {
+  return block_reduce(value, T{0}, shared, [](T a, T b) { return a + b; });
+}
+
+}  // namespace tweedie
