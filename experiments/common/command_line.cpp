@@ -128,6 +128,23 @@ bool CommandLine::parse(int argc, const char* const* argv) {
   return true;
 }
 
+void CommandLine::set(const std::string& name, const std::string& value) {
+  CLI::Option* option = app_->get_option_no_throw("--" + name);
+  if (option == nullptr || !option->get_configurable()) {
+    const std::string near = nearest_word("--" + name, option_names(*app_));
+    throw UsageError(fmt::format("no option --{} can be set{}", name,
+                                 near.empty() ? "" : fmt::format(" (did you mean {}?)", near.substr(2))));
+  }
+  try {
+    option->clear();
+    option->add_result(value);
+    option->run_callback();
+  } catch (const CLI::ParseError& error) {
+    throw UsageError(error.what());
+  }
+  require_sane_numbers(*option);
+}
+
 std::string CommandLine::unknown_argument(const std::string& argument) const {
   if (argument.rfind('-', 0) != 0) return fmt::format("unexpected argument '{}'", argument);
   const std::string flag = argument.substr(0, argument.find('='));

@@ -46,6 +46,10 @@ class CommandLine {
   /// Option names (without dashes) to the values in force, in order of declaration; what a --config file may hold.
   /// Leaves out what does not describe the computation (--config, --resume, --overwrite, --dry-run, --help, --version).
   nlohmann::ordered_json options() const;
+  /// Sets an option (its name without dashes) as if the command line had given this value. Throws UsageError, with one
+  /// line, where there is no such option or it does not take the value.
+  void set(const std::string& name, const std::string& value);
+
   /// The command as it was typed, quoted for a shell.
   std::string command() const { return command_; }
 
@@ -61,6 +65,6 @@ class CommandLine {
 /// 0; 2 for a UsageError or a bad command line, 1 for any other exception, 128 + signal for Interrupted, each with one
 /// line on stderr. SIGINT and SIGTERM are handled as signals.h says.
 int run_program(int argc, const char* const* argv, const Program& program,
-                const std::function<void(CommandLine&)>& setup, const std::function<void(const CommandLine&)>& body);
+                const std::function<void(CommandLine&)>& setup, const std::function<void(CommandLine&)>& body);
 
 }  // namespace tweedie::experiments

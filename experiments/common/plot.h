@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tweedie::experiments {
@@ -27,6 +28,7 @@ struct Axis {
   std::string label = {};  // with units
   bool logarithmic = false;
   std::optional<double> from = {}, to = {};
+  std::vector<std::pair<double, std::string>> ticks = {};  // labelled positions in place of the usual ticks
 };
 
 /// A straight line across the panel.

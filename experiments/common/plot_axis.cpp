@@ -44,6 +44,13 @@ std::vector<double> logarithmic_ticks(double low, double high) {
   return ticks;
 }
 
+static std::string named_ticks(char name, const Axis& axis) {
+  std::string ticks;
+  for (const auto& [at, label] : axis.ticks)
+    ticks += fmt::format("{}{} {:.17g}", ticks.empty() ? "" : ", ", gnuplot_text(label), at);
+  return fmt::format("set {}tics ({})\n", name, ticks);
+}
+
 std::string axis_commands(char name, const Axis& axis, const Extent& extent) {
   double from = axis.from.value_or(extent.low), to = axis.to.value_or(extent.high);
   require(std::isfinite(from) && std::isfinite(to), "plot: axis '{}' has nothing to show", axis.label);
@@ -55,7 +62,8 @@ std::string axis_commands(char name, const Axis& axis, const Extent& extent) {
     if (!axis.to) to += room;
     require(from < to, "plot: axis '{}' runs from {} to {}", axis.label, from, to);
     return text +
-           fmt::format("unset logscale {0}\nset {0}tics autofreq\nset {0}range [{1:.17g}:{2:.17g}]\n", name, from, to);
+           fmt::format("unset logscale {0}\nset {0}tics autofreq\nset {0}range [{1:.17g}:{2:.17g}]\n", name, from, to) +
+           (axis.ticks.empty() ? "" : named_ticks(name, axis));
   }
   require(from > 0, "plot: the logarithmic axis '{}' cannot show {}", axis.label, from);
   const double room = to > from ? std::pow(to / from, 0.04) : 1.1;
@@ -66,8 +74,10 @@ std::string axis_commands(char name, const Axis& axis, const Extent& extent) {
   for (const double tick : logarithmic_ticks(from, to)) {
     ticks += fmt::format("{}'{}' {:.17g}", ticks.empty() ? "" : ", ", tick_label(tick), tick);
   }
-  return text + fmt::format("set logscale {0} 10\nset {0}tics ({1})\nset {0}range [{2:.17g}:{3:.17g}]\n", name, ticks,
-                            from, to);
+  return text +
+         fmt::format("set logscale {0} 10\nset {0}tics ({1})\nset {0}range [{2:.17g}:{3:.17g}]\n", name, ticks, from,
+                     to) +
+         (axis.ticks.empty() ? "" : named_ticks(name, axis));
 }
 
 }  // namespace tweedie::experiments

@@ -29,7 +29,7 @@ void complain(const Program& program, std::string message) {
 }  // namespace
 
 int run_program(int argc, const char* const* argv, const Program& program,
-                const std::function<void(CommandLine&)>& setup, const std::function<void(const CommandLine&)>& body) {
+                const std::function<void(CommandLine&)>& setup, const std::function<void(CommandLine&)>& body) {
   // A file-size limit (ulimit -f) then makes a write fail, with a message, as a full disk does.
   signal(SIGXFSZ, SIG_IGN);
   if (program.stops_when_asked) install_signal_handlers();

@@ -24,8 +24,8 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
-constexpr std::array<const char*, 7> own_entries = {"config.json", "metrics.jsonl", "results.json", "report.html",
-                                                    "arrays",      "images",        "checkpoints"};
+constexpr std::array<const char*, 8> own_entries = {"config.json", "metrics.jsonl", "results.json", "report.html",
+                                                    "arrays",      "images",        "checkpoints",  "cells"};
 
 Existing existing_of(const RunOptions& options) {
   if (options.resume && options.overwrite) throw UsageError("--resume and --overwrite exclude each other");

@@ -21,7 +21,7 @@ enum class Existing { refuse, resume, overwrite };
 ///   config.json    program, command, resolved options, build, host, date; a usable --config file
 ///   metrics.jsonl  one record a line, written as the run goes
 ///   results.json   the claims as numbers: no times, hosts or paths, so that the same command gives the same file
-///   report.html, arrays/*.npy, images/*.png, checkpoints/
+///   report.html, arrays/*.npy, images/*.png, checkpoints/; cells/*.json, the finished cells of a sweep
 /// The folder is locked while this object lives: a second run in it is refused.
 class RunFolder {
  public:
@@ -45,6 +45,7 @@ class RunFolder {
   std::filesystem::path arrays() const { return path_ / "arrays"; }
   std::filesystem::path images() const { return path_ / "images"; }
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
+  std::filesystem::path cells() const { return path_ / "cells"; }
   std::filesystem::path report() const { return path_ / "report.html"; }
   /// Whether an earlier run is being continued.
   bool resumed() const { return resumed_; }
