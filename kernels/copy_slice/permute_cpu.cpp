@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/copy_slice/copy_slice.h"
+#include "kernels/copy_slice/permute_plan.h"
 #include "kernels/runtime/parallel.h"
 
 namespace tweedie {
@@ -9,39 +9,6 @@ namespace tweedie {
 constinit Operation<Permute> permute_axes{"permute"};
 
 namespace {
-
-/// The axes of y with the strides of both arrays, extents of 1 left out and neighbours that stay neighbours merged.
-struct PermutePlan {
-  int rank = 0;
-  std::int64_t extents[Shape::max_rank], from_strides[Shape::max_rank], to_strides[Shape::max_rank];
-};
-
-PermutePlan plan_permute(const Permute& arguments) {
-  const Shape& x = arguments.x.shape;
-  PermutePlan plan;
-  for (int axis = 0; axis < x.rank(); ++axis) {
-    const int from = arguments.axes[axis];
-    const std::int64_t extent = x[from], stride = x.count_between(from + 1, x.rank());
-    if (extent == 1) continue;
-    if (plan.rank > 0 && plan.from_strides[plan.rank - 1] == stride * extent) {
-      plan.extents[plan.rank - 1] *= extent;
-      plan.from_strides[plan.rank - 1] = stride;
-    } else {
-      plan.extents[plan.rank] = extent;
-      plan.from_strides[plan.rank++] = stride;
-    }
-  }
-  if (plan.rank == 0) {
-    plan.extents[0] = 1;
-    plan.from_strides[plan.rank++] = 1;
-  }
-  std::int64_t stride = 1;
-  for (int axis = plan.rank - 1; axis >= 0; --axis) {
-    plan.to_strides[axis] = stride;
-    stride *= plan.extents[axis];
-  }
-  return plan;
-}
 
 /// A plane of y: its last axis and the axis that is x's last, in tiles that stay in the nearest cache on both sides.
 template <class T>
@@ -61,11 +28,7 @@ void permute_all(const Permute& arguments) {
   const T* x = static_cast<const T*>(arguments.x.data);
   T* y = static_cast<T*>(arguments.y.data);
   const PermutePlan plan = plan_permute(arguments);
-  const int last_axis = plan.rank - 1;
-  // x's own last axis runs through the tiles; where it is y's last too, a row is one copy.
-  int row_axis = last_axis;
-  for (int axis = 0; axis < plan.rank; ++axis)
-    if (plan.from_strides[axis] == 1) row_axis = axis;
+  const int last_axis = plan.rank - 1, row_axis = plan.row_axis;
   const bool plane = row_axis != last_axis;
   const std::int64_t columns = plan.extents[last_axis], rows = plane ? plan.extents[row_axis] : 1;
   const std::int64_t jobs = arguments.x.count() / std::max<std::int64_t>(1, rows * columns);
