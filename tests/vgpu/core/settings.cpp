@@ -53,8 +53,8 @@ Settings read() {
 }  // namespace
 
 const Settings& settings() {
-  static const Settings instance = read();
-  return instance;
+  static const Settings* instance = new Settings(read());  // the profile is written after every static destructor
+  return *instance;
 }
 
 }  // namespace tweedie::vgpu
