@@ -318,6 +318,29 @@ bool Decoder::convert(const ptx::Instruction& in) {
   return true;
 }
 
+// vadd4, vabsdiff2 ...: every element of both operands, without selectors or masks.
+bool Decoder::video(const ptx::Instruction& in) {
+  static const char* names[] = {"vadd", "vsub", "vavrg", "vabsdiff", "vmin", "vmax"};
+  const std::string& op = in.parts[0];
+  Inst inst;
+  for (u8 k = 0; k < 6; ++k) {
+    if (op.substr(0, op.size() - 1) != names[k]) continue;
+    inst.kind = k;
+    inst.count = static_cast<u8>(op.back() - '0');
+  }
+  if (inst.count != 2 && inst.count != 4) return false;
+  for (u8 k = 0; k < 3; ++k)
+    if (in.parts.at(1 + k) == "s32") inst.flags |= static_cast<u8>(1 << k);
+  if (in.has("sat")) inst.flags |= 8;
+  if (in.has("add")) inst.flags |= 16;
+  inst.a = source(in.operands.at(1), 32);
+  inst.b = source(in.operands.at(2), 32);
+  inst.c = source(in.operands.at(3), 32);
+  inst.d = destination(in.operands[0], 32);
+  emit("video", inst);
+  return true;
+}
+
 bool Decoder::arithmetic(const ptx::Instruction& in) {
   const std::string op = in.parts[0];
   std::string type = in.parts.back();
@@ -386,6 +409,16 @@ bool Decoder::arithmetic(const ptx::Instruction& in) {
     emit(op + "." + a_type + "." + type, inst);
     return true;
   }
+  if (op == "fns" || op == "szext") {
+    inst.a = source(operands.at(1), 32);
+    inst.b = source(operands.at(2), 32);
+    if (op == "fns") inst.c = source(operands.at(3), 32);
+    inst.flags = static_cast<u8>((type == "s32" ? 1 : 0) | (in.has("wrap") ? 2 : 0));
+    inst.d = destination(operands[0], 32);
+    emit(op, inst);
+    return true;
+  }
+  if (video(in)) return true;
   const int width = width_of_type(type);
   if (op == "bfe" || op == "bfi" || op == "popc" || op == "clz" || op == "bfind" || op == "brev") {
     const bool counts = op == "popc" || op == "clz" || op == "bfind";

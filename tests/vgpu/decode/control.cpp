@@ -80,8 +80,13 @@ bool Decoder::control(const ptx::Instruction& in) {
     emit("sleep", inst);
     return true;
   }
-  static const std::set<std::string> idle = {"membar",        "fence",   "prefetch",       "prefetchu", "discard",
-                                             "applypriority", "pmevent", "griddepcontrol", "setmaxnreg"};
+  if (op == "membar" || op == "fence") {
+    if (in.has("cluster") || in.has("proxy")) throw Unsupported("fences of clusters and proxies");
+    emit("fence", inst);
+    return true;
+  }
+  static const std::set<std::string> idle = {"prefetch", "prefetchu",      "discard",   "applypriority",
+                                             "pmevent",  "griddepcontrol", "setmaxnreg"};
   if (idle.count(op)) {
     emit("nop", inst);
     return true;

@@ -43,6 +43,10 @@ void Decoder::collect() {
       if (const auto found = module_.functions.find(address.symbol);
           found != module_.functions.end() && found->second->defined)
         taken.insert(address.symbol);
+  for (const auto& [name, function] : module_.functions)  // another kernel may have stored what this one calls
+    for (const auto& in : function->instructions)
+      if (in.parts[0] != "call")
+        for (const auto& operand : in.operands) mentions_function(operand, mentions_function, taken);
   std::map<std::string, std::set<std::string>> callees;
   std::set<std::string> pointers;
   std::vector<const ptx::Function*> work = {&kernel_};
@@ -60,8 +64,6 @@ void Decoder::collect() {
           pointers.insert(function->name);
           any_pointer = true;
         }
-      } else {
-        taken.insert(found.begin(), found.end());
       }
       callees[function->name].insert(found.begin(), found.end());
       for (const auto& name : found)
@@ -92,6 +94,9 @@ void Decoder::collect() {
   }
   // Functions that can reach themselves share a cycle number (conservatively: one number for them all).
   program_->functions.resize(bodies_.size());
+  program_->by_number.resize(module_.functions.size() + 1);
+  for (std::size_t f = 1; f < bodies_.size(); ++f)
+    program_->by_number[bodies_[f].function->number] = static_cast<u32>(f);
   for (std::size_t f = 0; f < bodies_.size(); ++f) {
     std::set<std::string> reach;
     std::vector<std::string> todo(bodies_[f].callees.begin(), bodies_[f].callees.end());

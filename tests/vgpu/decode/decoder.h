@@ -69,6 +69,7 @@ class Decoder {
 
   // arithmetic.cpp
   bool arithmetic(const ptx::Instruction& in);
+  bool video(const ptx::Instruction& in);
   bool compare(const ptx::Instruction& in);
   bool convert(const ptx::Instruction& in);
   bool move(const ptx::Instruction& in);

@@ -166,8 +166,8 @@ u64 Decoder::symbol_value(const std::string& name, bool& frame_relative, bool& s
         frame_relative = !function.entry;
         return parameter.offset;
       }
-  if (const auto found = index_of_.find(name); found != index_of_.end())
-    return kFunctionWindow + static_cast<u64>(found->second);
+  if (const auto found = module_.functions.find(name); found != module_.functions.end())
+    return kFunctionWindow + found->second->number;
   if (module_.variables.count(name)) return address_of_(name);
   throw Unsupported("unknown name " + name);
 }

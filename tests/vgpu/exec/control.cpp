@@ -157,15 +157,17 @@ const Inst* call_pointer(Warp& warp, const Inst* in) {
   if (lanes != warp.mask) part(warp, warp.mask & ~lanes, in + 1);
   const u64* value = reg<u64>(warp, in->a);
   const u64 first = value[__builtin_ctz(lanes)];
-  const u64 index = first - kFunctionWindow;
-  if (index >= warp.block->launch->program->functions.size() || index == 0)
+  const auto& by_number = warp.block->launch->program->by_number;
+  const u64 number = first - kFunctionWindow;
+  const u32 index = number < by_number.size() ? by_number[number] : 0;
+  if (index == 0)
     return fault(warp, in, FaultKind::address, __builtin_ctz(lanes),
                  fmt::format("call of {:#x}, which is no function", first));
   u32 same = 0;
   for (u32 rest = lanes; rest; rest &= rest - 1)
     if (value[__builtin_ctz(rest)] == first) same |= rest & -rest;
   if (same != lanes) part(warp, lanes & ~same, in);
-  return enter(warp, in, static_cast<u32>(index));
+  return enter(warp, in, index);
 }
 
 const Inst* guarded(Warp& warp, const Inst* in) {
@@ -229,6 +231,10 @@ const Inst* warp_barrier(Warp& warp, const Inst* in) {
 const Inst* nothing(Warp&, const Inst* in) {
   return in + 1;
 }
+const Inst* memory_fence(Warp&, const Inst* in) {
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  return in + 1;
+}
 const Inst* sleep(Warp& warp, const Inst* in) {
   return stop(warp, Stop::slice, in + 1);
 }
@@ -267,6 +273,7 @@ void add_control(HandlerTable& table) {
   table["bar"] = barrier;
   table["bar.warp"] = warp_barrier;
   table["nop"] = nothing;
+  table["fence"] = memory_fence;
   table["sleep"] = sleep;
   table["trap"] = trap;
   table["unsupported"] = unsupported;

@@ -39,6 +39,7 @@ const HandlerTable& handlers() {
     add_async(made);
     add_system(made);
     add_fragment(made);
+    add_video(made);
     return made;
   }();
   return table;

@@ -137,6 +137,7 @@ struct Program {
   std::vector<Constant> constants;
   std::vector<Special> specials;
   std::vector<FunctionInfo> functions;  // 0 is the kernel
+  std::vector<u32> by_number;           // number in the module -> index here; 0 for one that is not reached
   std::map<int, std::string> files;
   u32 register_bytes = 0;  // of a warp's file
   u32 registers = 0;       // 32-bit registers a thread, after allocation to slots

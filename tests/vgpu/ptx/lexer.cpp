@@ -48,10 +48,11 @@ std::vector<Token> tokenize(std::string_view text) {
       ++at;
       while (at < text.size()) {
         const char n = text[at];
-        const bool scope = n == ':' && at + 2 < text.size() && text[at + 1] == ':' && is_letter(text[at + 2]);
+        const bool scope = n == ':' && at + 2 < text.size() && text[at + 1] == ':' &&
+                           (is_letter(text[at + 2]) || is_digit(text[at + 2]));  // .L2::128B
         if (scope) {
           at += 2;
-        } else if (is_letter(n) || is_digit(n) || n == '.') {
+        } else if (is_letter(n) || is_digit(n) || (n == '.' && !dotted)) {  // .reg.b32 is two words
           ++at;
         } else {
           break;

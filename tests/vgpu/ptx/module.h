@@ -74,6 +74,7 @@ struct Parameter {
 
 struct Function {
   std::string name;
+  u32 number = 0;  // in the module, from 1: what its address is made of
   bool entry = false, defined = false;
   std::vector<Parameter> results, parameters;
   u32 parameter_bytes = 0;  // of an entry: the parameter buffer. Of a function: results, then parameters

@@ -72,6 +72,8 @@ i64 Parser::integer() {
 
 std::unique_ptr<Module> Parser::run() {
   while (peek().kind != TokenKind::end) directive();
+  u32 number = 0;
+  for (auto& [name, function] : module_->functions) function->number = ++number;
   return std::move(module_);
 }
 

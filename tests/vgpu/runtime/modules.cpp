@@ -61,13 +61,15 @@ void LoadedModule::load_variables() {
     const auto here = variables_.find(name);
     if (here == variables_.end()) continue;
     for (const auto& address : variable.addresses) {
-      const auto target = variables_.find(address.symbol);
-      u64 value = 0;
-      if (target != variables_.end()) {
-        value = target->second->begin + static_cast<u64>(address.addend);
+      u64 value = static_cast<u64>(address.addend);
+      if (const auto target = variables_.find(address.symbol); target != variables_.end()) {
+        value += target->second->begin;
+      } else if (const auto function = module_->functions.find(address.symbol); function != module_->functions.end()) {
+        value += kFunctionWindow + function->second->number;
       } else {
-        // A function's number differs from program to program: tables of functions are not modelled.
-        continue;
+        report(fmt::format("unsupported: variable {} holds the address of {}, which is defined elsewhere", name,
+                           address.symbol));
+        std::exit(kFindingStatus);
       }
       value >>= address.shift;
       std::memcpy(reinterpret_cast<u8*>(here->second->begin + static_cast<u64>(here->second->delta)) + address.offset,
