@@ -85,6 +85,9 @@ class Decoder {
   bool control(const ptx::Instruction& in);
   bool warp(const ptx::Instruction& in);
   bool matrix(const ptx::Instruction& in);
+  void matrix_registers(const ptx::Operand& operand, int width, bool write, std::vector<u32>& out);
+  void multiply_matrices(const ptx::Instruction& in);
+  void move_fragment(const ptx::Instruction& in, bool load);
   void call(const ptx::Instruction& in);
 
   InstClass classify(const ptx::Instruction& in) const;

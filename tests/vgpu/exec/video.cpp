@@ -37,7 +37,8 @@ i32 combine(u8 kind, i32 a, i32 b) {
 // count: 2 or 4 elements; kind: what to do; flags: 1 d signed, 2 a signed, 4 b signed, 8 saturate, 16 add all to c.
 const Inst* video(Warp& warp, const Inst* in) {
   const u32 bits = 32u / in->count;
-  const i32 low = in->flags & 1 ? -(1 << (bits - 1)) : 0, high = in->flags & 1 ? (1 << (bits - 1)) - 1 : (1 << bits) - 1;
+  const i32 low = in->flags & 1 ? -(1 << (bits - 1)) : 0,
+            high = in->flags & 1 ? (1 << (bits - 1)) - 1 : (1 << bits) - 1;
   for_active(warp, [&](u32 i) {
     u32 sum = reg<u32>(warp, in->c)[i], packed = 0;
     for (u32 k = 0; k < in->count; ++k) {
