@@ -25,6 +25,12 @@ class Allocator {
   virtual void trim() = 0;
   virtual AllocatorStatistics statistics() const = 0;
   virtual void reset_peak() = 0;
+  struct Block {
+    void* data = nullptr;
+    std::size_t bytes = 0;
+  };
+  /// The block in use that holds `address`; none where it is not this allocator's. Slow, for checkers.
+  virtual Block block_of(const void* address) const = 0;
 };
 
 /// The host allocator behind the cpu and reference devices.

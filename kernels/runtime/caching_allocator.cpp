@@ -70,6 +70,13 @@ void CachingAllocator::reset_peak() {
   statistics_.peak_bytes = statistics_.bytes_in_use;
 }
 
+Allocator::Block CachingAllocator::block_of(const void* address) const {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [start, size] : sizes_)
+    if (address >= start && address < static_cast<const std::byte*>(start) + size) return {start, size};
+  return {};
+}
+
 void CachingAllocator::trim_locked() {
   for (auto& [size, blocks] : free_) {
     for (void* block : blocks) return_to_system(block, size);

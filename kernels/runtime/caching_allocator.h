@@ -19,6 +19,7 @@ class CachingAllocator : public Allocator {
   void trim() final;
   AllocatorStatistics statistics() const final;
   void reset_peak() final;
+  Block block_of(const void* address) const final;
 
  protected:
   /// exact: every block has the size asked for and goes back to the system when it is released, so that a checker sees

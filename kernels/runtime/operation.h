@@ -6,6 +6,7 @@
 
 #include "kernels/runtime/array.h"
 #include "kernels/runtime/stream.h"
+#include "kernels/runtime/validation.h"
 
 namespace tweedie {
 
@@ -61,7 +62,10 @@ class Operation final : public OperationBase {
     validate(arguments);
     work_done().flops += flops(arguments);
     work_done().bytes += bytes_moved(arguments);
-    function(stream, arguments);
+    if (stream.device().kind == DeviceKind::cuda && validating()) [[unlikely]]
+      run_beside_cpu(stream, arguments);
+    else
+      function(stream, arguments);
   }
   bool implement(DeviceKind kind, Function function) {
     functions_[static_cast<int>(kind)] = function;
@@ -70,6 +74,16 @@ class Operation final : public OperationBase {
   bool implemented_on(DeviceKind kind) const override { return functions_[static_cast<int>(kind)] != nullptr; }
 
  private:
+  void run_beside_cpu(Stream& stream, const Arguments& arguments) const {
+    HostMirror mirror(stream);
+    const Arguments on_host = mirror.on_host(arguments);
+    functions_[static_cast<int>(DeviceKind::cuda)](stream, arguments);
+    const Function cpu = functions_[static_cast<int>(DeviceKind::cpu)];
+    if (cpu == nullptr) fail_unimplemented(DeviceKind::cpu);
+    cpu(default_stream({DeviceKind::cpu, 0}), on_host);
+    mirror.compare(name());
+  }
+
   Function functions_[device_kinds] = {};
 };
 
