@@ -128,13 +128,16 @@ void CudaStream::check(cudaError_t status, std::string_view what, const char* fi
 }
 
 void CudaStream::synchronize() {
+  require(arena_ == nullptr, "synchronize: values are read back in the middle of a graph; run without --graph");
   check(cudaStreamSynchronize(handle_), "synchronize");
 }
 void CudaStream::copy(void* to, const void* from, std::size_t bytes) {
   if (bytes > 0) check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, handle_), "copy");
 }
 void CudaStream::copy_from_host(void* to, const void* from, std::size_t bytes) {
-  staging_.to_device(handle_, to, from, bytes);
+  if (arena_ == nullptr) return staging_.to_device(handle_, to, from, bytes);
+  if (bytes > 0)
+    check(cudaMemcpyAsync(to, arena_->copy_of(from, bytes), bytes, cudaMemcpyHostToDevice, handle_), "copy from host");
 }
 void CudaStream::copy_to_host(void* to, const void* from, std::size_t bytes) {
   synchronize();  // so that an error of earlier work is reported as one

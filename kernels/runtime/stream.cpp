@@ -7,6 +7,12 @@
 namespace tweedie {
 namespace {
 
+/// For devices that do work when it is issued.
+class ImmediateGraph final : public Graph {
+ public:
+  void run(const std::function<void()>& work) override { work(); }
+};
+
 /// Work on the host is done when the call returns, so this stream is only a name for the host allocator and memcpy.
 class HostStream final : public Stream {
  public:
@@ -53,6 +59,10 @@ const bool registered = register_backend(DeviceKind::cpu, &make_cpu_stream) &&
                         register_backend(DeviceKind::reference, &make_reference_stream);
 
 }  // namespace
+
+std::unique_ptr<Graph> Stream::make_graph() {
+  return std::make_unique<ImmediateGraph>();
+}
 
 bool register_backend(DeviceKind kind, StreamFactory make, DeviceProbe why_not) {
   backend_of(kind) = {make, why_not};

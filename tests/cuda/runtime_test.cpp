@@ -1,0 +1,159 @@
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <numeric>
+#include <vector>
+
+#include "kernels/elementwise/elementwise.h"
+#include "kernels/runtime/random.h"
+#include "kernels/runtime/validation.h"
+
+namespace tweedie {
+namespace {
+
+Stream& cuda() {
+  return default_stream({DeviceKind::cuda, 0});
+}
+
+/// A device array of floats for one test.
+class Floats {
+ public:
+  explicit Floats(const std::vector<float>& values)
+      : array_{cuda().allocator().allocate(values.size() * sizeof(float)),
+               Shape{static_cast<std::int64_t>(values.size())}} {
+    cuda().copy_from_host(array_.data, values.data(), values.size() * sizeof(float));
+  }
+  ~Floats() { cuda().allocator().release(array_.data); }
+  Floats(const Floats&) = delete;
+  Floats& operator=(const Floats&) = delete;
+  const Array& array() const { return array_; }
+  std::vector<float> values() const {
+    std::vector<float> out(static_cast<std::size_t>(array_.count()));
+    cuda().copy_to_host(out.data(), array_.data, out.size() * sizeof(float));
+    return out;
+  }
+
+ private:
+  Array array_;
+};
+
+std::vector<float> ramp(std::size_t count) {
+  std::vector<float> values(count);
+  std::iota(values.begin(), values.end(), 1.0f);
+  return values;
+}
+
+TEST(CudaStream, CopiesLargerThanItsStagingArriveWhole) {
+  const std::vector<float> values = ramp((9 << 20) / 4 + 3);  // more than two pieces of 4 MiB, and a rest
+  const Floats on_device(values);
+  EXPECT_EQ(on_device.values(), values);
+}
+
+TEST(CudaStream, SourceMayChangeOnceACopyIsIssued) {
+  std::vector<float> values = ramp(1000);
+  const Floats first(values);
+  const std::vector<float> before = values;
+  values.assign(1000, 0.0f);
+  const Floats second(values);
+  EXPECT_EQ(first.values(), before);
+}
+
+TEST(CudaStream, CopiesAndZeroesOnTheDevice) {
+  const Floats a(ramp(100)), b(std::vector<float>(100, 5.0f));
+  cuda().copy(b.array().data, a.array().data, 50 * sizeof(float));
+  cuda().zero(a.array().data, 10 * sizeof(float));
+  EXPECT_EQ(b.values()[49], 50.0f);
+  EXPECT_EQ(b.values()[50], 5.0f);
+  EXPECT_EQ(a.values()[9], 0.0f);
+  EXPECT_EQ(a.values()[10], 11.0f);
+}
+
+TEST(CudaAllocator, CountsAndReusesBlocks) {
+  Allocator& allocator = cuda().allocator();
+  void* first = allocator.allocate(100000);
+  const AllocatorStatistics held = allocator.statistics();
+  allocator.release(first);
+  EXPECT_GE(held.bytes_in_use - allocator.statistics().bytes_in_use, 100000);
+  void* second = allocator.allocate(100000);
+  if (std::getenv("TWEEDIE_CUDA_ALLOCATOR") == nullptr) {
+    EXPECT_EQ(first, second);
+    EXPECT_EQ(allocator.statistics().system_calls, held.system_calls);
+  }
+  EXPECT_EQ(allocator.block_of(static_cast<std::byte*>(second) + 99999).data, second);
+  allocator.release(second);
+}
+
+TEST(CudaRandom, NormalsAreThoseOfTheHostToTheLastBit) {
+  const RandomKey key{.seed = 0x0123456789abcdefu, .purpose = Purpose::noise, .step = 9};
+  constexpr std::int64_t rows = 7, width = 1001;
+  const Floats out(std::vector<float>(rows * width));
+  fill_normal(cuda(), {.out = {out.array().data, {rows, width}}, .samples = {}, .first_sample = 41, .key = key});
+  const std::vector<float> got = out.values();
+  for (std::int64_t n = 0; n < rows; ++n)
+    for (std::int64_t i = 0; i < width; ++i)
+      ASSERT_EQ(got[n * width + i], normal(key, static_cast<std::uint32_t>(41 + n), static_cast<std::uint32_t>(i)))
+          << "row " << n << " entry " << i;
+}
+
+/// out = scale a + 1, then doubled: uploads `a`, uses memory of its own.
+void example_work(const std::vector<float>& values, double scale, const Array& out) {
+  const Floats a(values);
+  const Floats product(values);
+  scale_add(cuda(), {.a = a.array(), .b = {}, .out = product.array(), .scale_a = scale, .constant = 1.0});
+  binary(cuda(), {.kind = BinaryKind::add, .a = product.array(), .b = product.array(), .out = out});
+}
+
+TEST(CudaGraph, GivesWhatEagerWorkGives) {
+  const std::unique_ptr<Graph> graph = cuda().make_graph();
+  const Floats eager(std::vector<float>(301)), captured(std::vector<float>(301));
+  for (int step = 0; step < 4; ++step) {  // other values and another argument each time: the graph is updated
+    std::vector<float> values = ramp(301);
+    for (float& value : values) value *= static_cast<float>(step + 1);
+    example_work(values, 0.5 + step, eager.array());
+    graph->run([&] { example_work(values, 0.5 + step, captured.array()); });
+    EXPECT_EQ(captured.values(), eager.values());
+  }
+}
+
+TEST(CudaGraph, TakesOtherKernelsThanLastTime) {
+  const std::unique_ptr<Graph> graph = cuda().make_graph();
+  const Floats a(ramp(64)), out(std::vector<float>(64));
+  graph->run([&] { unary(cuda(), {.kind = UnaryKind::square, .x = a.array(), .y = out.array()}); });
+  EXPECT_EQ(out.values()[2], 9.0f);
+  graph->run([&] {
+    scale_add(cuda(), {.a = a.array(), .b = {}, .out = out.array(), .scale_a = 2.0});
+    unary(cuda(), {.kind = UnaryKind::negate, .x = out.array(), .y = out.array()});
+  });
+  EXPECT_EQ(out.values()[2], -6.0f);
+}
+
+TEST(CudaGraph, RefusesToReadValuesBack) {
+  const std::unique_ptr<Graph> graph = cuda().make_graph();
+  const Floats a(ramp(64));
+  EXPECT_THROW(graph->run([&] { a.values(); }), Error);
+  EXPECT_EQ(a.values()[3], 4.0f);  // the stream is usable again
+}
+
+struct Doubling {
+  Array x, y;
+};
+
+TEST(Validation, NoticesAResultThatDiffersFromTheHosts) {
+  const Floats x(ramp(128)), y(std::vector<float>(128, 7.0f));  // whole blocks of the pool
+  HostMirror mirror(cuda());
+  const Doubling arguments{x.array(), y.array()};
+  const Doubling on_host = mirror.on_host(arguments);
+  ASSERT_NE(on_host.x.data, x.array().data);
+  EXPECT_EQ(on_host.x.as<float>()[3], 4.0f);
+  EXPECT_NO_THROW(mirror.compare("doubling"));
+  on_host.y.as<float>()[42] = 8.0f;
+  try {
+    mirror.compare("doubling");
+    FAIL() << "nothing was noticed";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("element 42"), std::string::npos) << error.what();
+  }
+}
+
+}  // namespace
+}  // namespace tweedie
