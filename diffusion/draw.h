@@ -6,6 +6,7 @@
 
 #include "autograd/tensor.h"
 #include "diffusion/view.h"
+#include "kernels/runtime/random.h"
 
 namespace tweedie {
 
@@ -31,6 +32,7 @@ struct Draw {
   std::vector<double> t_state;       // (N): the noise level the state was made at; equals t_told unless shells differ
   std::vector<std::int64_t> source;  // (N): index of the image a state came from; empty where there is none
   Tensor samples;                    // int64 (N): the random stream of each draw
+  RandomKey target_key;              // names the random numbers of a target: one a step, told apart by `samples`
   Tensor labels;                     // int64 (N), or undefined
   Tensor clean;                      // (N, H, W, C) the image x, or undefined
   Tensor noise;                      // (N, H, W, C) the noise e, or undefined

@@ -37,13 +37,14 @@ Objective::Batch Objective::batch(std::uint64_t seed, std::uint32_t step, std::i
       request.coefficients.push_back(target_coefficients(process, t, parameterisation));
   }
   batch.draw = source_->draw(request);
+  batch.draw.target_key = {seed, held_out ? Purpose::held_out_target : Purpose::target_choice, step};
   batch.target = target_->target(batch.draw, process, parameterisation);
   batch.weight = Tensor::from_host(std::span<const double>(batch.weights), {count}, batch.draw.z.device());
   return batch;
 }
 
-Objective Objective::with_source(std::shared_ptr<const InputSource> source) const {
-  return Objective(std::move(source), target_, weighting_, levels_);
+Objective Objective::denoising(std::shared_ptr<const InputSource> source) const {
+  return Objective(std::move(source), std::make_shared<ConditionalTarget>(), weighting_, levels_);
 }
 
 std::string Objective::describe() const {

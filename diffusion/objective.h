@@ -29,8 +29,9 @@ class Objective {
               const Parameterisation& parameterisation, bool held_out = false) const;
 
   const InputSource& source() const { return *source_; }
-  /// The same objective on other states (held-out data).
-  Objective with_source(std::shared_ptr<const InputSource> source) const;
+  /// Denoising score matching on other states (held-out data) with the same weight and levels: whatever the target, the
+  /// held-out loss then measures the same thing.
+  Objective denoising(std::shared_ptr<const InputSource> source) const;
   std::string describe() const;
 
  private:

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 
 #include "diffusion/draw.h"
@@ -27,5 +28,10 @@ class ConditionalTarget final : public Target {
   Tensor target(const Draw& draw, const Process& process, const Parameterisation& parameterisation) const override;
   std::string name() const override { return "conditional"; }
 };
+
+/// The target from clean images x^ (N d) estimated at the states of a draw, at the levels told: c_x x^ + c_e (z - alpha
+/// x^)/sigma, formed in double.
+Tensor target_of_clean(const Draw& draw, std::span<const double> clean, const Process& process,
+                       const Parameterisation& parameterisation);
 
 }  // namespace tweedie

@@ -20,7 +20,7 @@ Trainer::Trainer(NetworkScore& model, Objective objective, std::shared_ptr<const
                                  options_.steps, options_.batch, options_.log_every));
   require(objective_.source().process() == model.process(), "training: the model's process is {}, the data's {}",
           model.process().json(), objective_.source().process().json());
-  if (held_out && options_.held_out_batch > 0) held_out_ = objective_.with_source(std::move(held_out));
+  if (held_out && options_.held_out_batch > 0) held_out_ = objective_.denoising(std::move(held_out));
 }
 
 Trainer::Losses Trainer::pass(std::uint32_t step, std::int64_t first, std::int64_t count, const Objective& objective,

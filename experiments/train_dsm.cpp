@@ -8,6 +8,7 @@
 #include "diffusion/data/png.h"
 #include "diffusion/samplers.h"
 #include "experiments/common/command_line.h"
+#include "experiments/common/interventions.h"
 #include "experiments/common/log.h"
 #include "experiments/common/options.h"
 #include "experiments/common/progress.h"
@@ -24,6 +25,7 @@ struct Options {
   ComputeOptions compute;
   DataOptions data;
   ModelOptions model;
+  InterventionOptions intervention;
   OptimisationOptions optimisation;
   std::int64_t samples = 64;
 };
@@ -108,14 +110,16 @@ void run(const CommandLine& line, Options options) {
   if (options.run.quick) apply_quick(options);
   const TrainingData data = load_training_data(options.data);
   const auto model = make_model(options.model, data.train, device, options.compute.seed);
-  if (options.optimisation.batch > data.train.count)
+  const data::ImageSet region = grow_region(options.data, data.train, options.intervention.region_ratio);
+  if (options.optimisation.batch > region.count)
     throw UsageError(
-        fmt::format("--batch {} is larger than the data, {} images", options.optimisation.batch, data.train.count));
-  const auto train_images = on_device(data.train, device);
+        fmt::format("--batch {} is larger than the data, {} images", options.optimisation.batch, region.count));
+  const Objective objective =
+      make_objective(options.model, options.intervention,
+                     intervention_ground(options.model, data.train, region, device, options.compute.seed));
   std::shared_ptr<const InputSource> held_out;
   if (data.held_out) held_out = std::make_shared<NoisedData>(on_device(*data.held_out, device), model->process());
-  Trainer trainer(*model, make_objective(options.model, train_images, model->process()), held_out,
-                  trainer_options(options.optimisation, options.compute.seed));
+  Trainer trainer(*model, objective, held_out, trainer_options(options.optimisation, options.compute.seed));
   const std::int64_t every = options.optimisation.checkpoint_every;
   const std::int64_t checkpoints = 1 + (every > 0 ? options.optimisation.steps / every : 0);
   // Before the folder is made, so that a run which cannot be done leaves nothing.
@@ -138,13 +142,16 @@ void run(const CommandLine& line, Options options) {
   Progress progress;
   train(trainer, job, options.optimisation.steps, every, folder, progress);
 
-  Report report(fmt::format("{} on {}", options.model.network, options.data.data),
-                fmt::format("A score network trained by denoising score matching on {} images: {}.", data.train.count,
-                            make_objective(options.model, train_images, model->process()).describe()));
+  Report report(
+      fmt::format("{} on {}", options.model.network, options.data.data),
+      fmt::format("A score network trained for the score of {} images: {}.", data.train.count, objective.describe()));
   report.facts(run_facts(line, std::string(name_of(device.kind)), "float32", options.compute.seed));
   nlohmann::ordered_json results;
   results["data"] = options.data.data;
   results["model"] = options.model.network;
+  results["source"] = options.intervention.source;
+  results["target"] = options.intervention.target;
+  results["region"] = region.count;
   results["seed"] = options.compute.seed;
   results["parameters"] = model->network().parameter_count();
   results["steps"] = trainer.steps_done();
@@ -192,16 +199,19 @@ int main(int argc, char** argv) {
   return run_program(
       argc, argv,
       {.name = "train_dsm",
-       .description = "Train a score network by denoising score matching.",
+       .description = "Train a score network, by denoising score matching or another regression.",
        .examples = {{"train_dsm --quick --out runs/first", "a small U-Net on Fashion-MNIST at 16 x 16, in minutes"},
                     {"train_dsm --network unet-s --resolution 32 --steps 20000 --out runs/s", "32 x 32, 20,000 steps"},
                     {"train_dsm --network unet-s --resolution 32 --steps 20000 --out runs/s --resume",
-                     "go on after an interruption"}}},
+                     "go on after an interruption"},
+                    {"train_dsm --quick --subset 500 --region-ratio 4 --target exact --out runs/region",
+                     "the empirical score of 500 images, learned on the noised states of 2000"}}},
       [&](CommandLine& line) {
         add_options(line, options->run);
         add_options(line, options->compute);
         add_options(line, options->data);
         add_options(line, options->model);
+        add_options(line, options->intervention);
         add_options(line, options->optimisation);
         line.app()
             .add_option("--samples", options->samples, "Samples shown at the end; 0: none")

@@ -26,6 +26,7 @@ enum class Purpose : std::uint32_t {
   target_choice = 14,
   synthetic_data = 15,
   hutchinson = 16,
+  held_out_target = 17,
   test = 99,
 };
 

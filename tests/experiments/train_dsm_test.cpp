@@ -335,5 +335,32 @@ TEST_F(TrainDsm, ALossThatIsNotFiniteNamesStepAndOperation) {
   EXPECT_FALSE(fs::exists(path("run/results.json")));
 }
 
+TEST_F(TrainDsm, InterventionsAreFlags) {
+  ASSERT_EQ(run("first").status, 0);
+  const Changes cases[] = {
+      {{"--region-ratio", "2"}, {"--target", "posterior:4"}},
+      {{"--target", "batch:16"}, {"--process", "vp"}, {"--view", "eps"}},
+      {{"--source", "shells:0.1"}, {"--target", "exact"}, {"--view", "edm"}},
+      {{"--region-ratio", "2"}, {"--target", "duplicated"}, {"--network", "unet:4x1"}},
+      {{"--source", "trajectory:" + path("first/checkpoints/step-00000006") + ",8"}, {"--target", "posterior"}}};
+  for (std::size_t i = 0; i < std::size(cases); ++i) {
+    const std::string out = fmt::format("run{}", i);
+    const Outcome outcome = run(out, cases[i]);
+    ASSERT_EQ(outcome.status, 0) << outcome.output;
+    const auto results = ordered_json::parse(text(out + "/results.json"));
+    EXPECT_EQ(results.at("region"), cases[i].contains("--region-ratio") ? 128 : 64);
+    EXPECT_GT(results.at("loss").get<double>(), 0.0);
+  }
+}
+
+TEST_F(TrainDsm, InterventionsThatCannotBeAreRefused) {
+  expect_refusal(run("bad", {{"--target", "posterir"}}), 2, "posterior[:K]");
+  expect_refusal(run("bad", {{"--source", "shells:-1"}}), 2, "shells");
+  expect_refusal(run("bad", {{"--region-ratio", "100000"}}), 2, "--region-ratio");
+  ASSERT_EQ(run("first").status, 0);
+  expect_refusal(run("bad", {{"--source", "trajectory:" + path("first/checkpoints/step-00000006") + ",8"}}), 1,
+                 "conditional target");
+}
+
 }  // namespace
 }  // namespace tweedie::experiments
