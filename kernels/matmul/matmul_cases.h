@@ -67,6 +67,7 @@ inline std::vector<OperationCase> matmul_cases() {
       add(1, 64, 37, 53, full);
       full.shared_b = true;
       add(2, 13, 19, 33, full);
+      add(1, 1300, 1290, 9, base);  // many large tiles
       MatmulCase exact = base;
       exact.fill = Fill::small_integers;
       add(1, 67, 43, 131, exact);

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <algorithm>
+
+#include "kernels/matmul/gemm_operands.cuh"
+#include "kernels/runtime/cuda.h"
+
+// How a product is laid over the device's blocks.
+namespace tweedie::gemm {
+
+inline constexpr std::int64_t few_blocks = 96;    // fewer than a large device's multiprocessors
+inline constexpr std::int64_t many_blocks = 256;  // what a split of K aims at; a constant, so that sums do not depend on
+                                                  // the device
+inline constexpr int least_depth = 256;           // of K, that a split keeps
+inline constexpr int most_splits = 32;
+
+inline std::int64_t tile_count(const Extents& extents, int tile_m, int tile_n) {
+  return static_cast<std::int64_t>((extents.m + tile_m - 1) / tile_m) * ((extents.n + tile_n - 1) / tile_n) *
+         extents.batch;
+}
+
+/// Splits K so that a small C with a long sum still fills the device; the sum is the more accurate for it.
+inline void split_inner(Extents& extents, std::int64_t tiles) {
+  const std::int64_t wanted = tiles >= few_blocks ? 1 : many_blocks / tiles;
+  const std::int64_t splits = std::clamp<std::int64_t>(std::min<std::int64_t>(wanted, extents.k / least_depth), 1, most_splits);
+  constexpr int step = 64;  // a multiple of every kernel's depth
+  extents.k_per_split = static_cast<int>(((extents.k + splits - 1) / splits + step - 1) / step * step);
+  extents.splits = std::max(1, (extents.k + extents.k_per_split - 1) / std::max(1, extents.k_per_split));
+}
+
+/// Calls `run(blocks)`, with a workspace and the sum over its parts afterwards where K is split.
+template <class A, class B, class T, class Run>
+void run_split(Stream& stream, std::string_view operation, const Shape& shape, Problem<A, B, T>& problem,
+               std::int64_t tiles, Run run) {
+  const Extents& extents = problem.extents;
+  const std::int64_t blocks = tiles * extents.splits;
+  require(blocks <= 0x7fffffff, "{}: {} needs {} blocks, more than one launch holds", operation, shape, blocks);
+  if (extents.splits == 1) return run(static_cast<unsigned>(blocks));
+  const std::int64_t elements = static_cast<std::int64_t>(extents.batch) * extents.m * extents.n;
+  const Scratch workspace(stream, static_cast<std::size_t>(elements * extents.splits) * sizeof(float));
+  problem.partial = workspace.as<float>();
+  run(static_cast<unsigned>(blocks));
+  launch(stream, {operation, shape, blocks_for(stream, elements), 256}, &combine_splits_kernel<T>, problem.partial,
+         extents, problem.out);
+}
+
+/// An extent as the kernels count it.
+inline int extent_of(std::string_view operation, std::int64_t extent) {
+  require(extent < 0x7fffff00, "{}: an extent of {} is more than the CUDA kernels count to", operation, extent);
+  return static_cast<int>(extent);
+}
+
+}  // namespace tweedie::gemm

@@ -1,0 +1,187 @@
+#pragma once
+
+#include "kernels/matmul/gemm_plan.cuh"
+
+// The float32 GEMM on CUDA cores: products and sums are fused multiply-adds in float32, k ascending.
+namespace tweedie::gemm {
+
+/// A block computes tile x tile of C with 256 threads, each (tile / 16)^2 elements in groups of four rows and columns
+/// that are 64 apart, so that a warp's reads of shared memory are broadcasts of whole rows.
+template <int tile_extent>
+struct SimtTile {
+  static constexpr int extent = tile_extent;
+  static constexpr int depth = extent == 128 ? 8 : 16;  // of K, a step
+  static constexpr int groups = extent / 64;            // of four, along m and along n
+  static constexpr int chunks = extent * depth / 4 / 256;
+};
+inline constexpr int simt_threads = 256;
+
+/// A step's part of one operand on its way from global to shared memory, where it lies (depth, extent). Chunks along k
+/// are transposed on the way; their columns are permuted by a swizzle that depends on k / 4, so that neither these
+/// stores nor the reads of rows meet a bank twice.
+template <class Source, class Tile>
+class SimtStage {
+ public:
+  __device__ SimtStage(const Source& source, int first) : source_(source) {
+#pragma unroll
+    for (int c = 0; c < Tile::chunks; ++c) lanes_[c] = source.lane(first + outer(c));
+  }
+  __device__ void fetch(int k) {
+#pragma unroll
+    for (int c = 0; c < Tile::chunks; ++c) {
+      const int at = k + inner(c);
+      if (source_.vector) {
+        const Place<float> place = source_.place(lanes_[c], at);
+        values_[c] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+        if (place.count == 4) {
+          values_[c] = *reinterpret_cast<const float4*>(place.data);
+        } else if (place.count > 0) {
+          values_[c].x = place.data[0];
+          if (place.count > 1) values_[c].y = place.data[1];
+          if (place.count > 2) values_[c].z = place.data[2];
+        }
+      } else {
+        values_[c] = make_float4(source_.element(lanes_[c], at, 0), source_.element(lanes_[c], at, 1),
+                                 source_.element(lanes_[c], at, 2), source_.element(lanes_[c], at, 3));
+      }
+    }
+  }
+  __device__ void store(float* shared) const {
+#pragma unroll
+    for (int c = 0; c < Tile::chunks; ++c) {
+      if constexpr (Source::k_contiguous) {
+        float* to = shared + inner(c) * Tile::extent + (outer(c) ^ swizzle(inner(c)));
+        to[0] = values_[c].x;
+        to[Tile::extent] = values_[c].y;
+        to[2 * Tile::extent] = values_[c].z;
+        to[3 * Tile::extent] = values_[c].w;
+      } else {
+        *reinterpret_cast<float4*>(shared + inner(c) * Tile::extent + outer(c)) = values_[c];
+      }
+    }
+  }
+  static __device__ constexpr int swizzle(int k) { return Source::k_contiguous ? k / 4 * (128 / Tile::depth) : 0; }
+
+ private:
+  // Place of a thread's chunk in the step: neighbouring threads take neighbouring chunks of memory.
+  static constexpr int per_line = (Source::k_contiguous ? Tile::depth : Tile::extent) / 4;
+  static __device__ int line(int c) { return (threadIdx.x + c * simt_threads) / per_line; }
+  static __device__ int along(int c) { return (threadIdx.x + c * simt_threads) % per_line * 4; }
+  static __device__ int outer(int c) { return Source::k_contiguous ? line(c) : along(c); }
+  static __device__ int inner(int c) { return Source::k_contiguous ? along(c) : line(c); }
+
+  const Source& source_;
+  typename Source::Lane lanes_[Tile::chunks];
+  float4 values_[Tile::chunks];
+};
+
+template <class Tile, class A, class B>
+__global__ void __launch_bounds__(simt_threads, 2) simt_kernel(const Problem<A, B, float> given) {
+  __shared__ __align__(16) float shared[2][2][Tile::depth * Tile::extent];
+  const Extents extents = given.extents;
+  const int tiles_n = (extents.n + Tile::extent - 1) / Tile::extent;
+  const int tiles_m = (extents.m + Tile::extent - 1) / Tile::extent;
+  int block = blockIdx.x;
+  const int first_n = block % tiles_n * Tile::extent;
+  block /= tiles_n;
+  const int first_m = block % tiles_m * Tile::extent;
+  block /= tiles_m;
+  const int split = block % extents.splits, batch = block / extents.splits;
+  A a = given.a;
+  B b = given.b;
+  a.select(batch);
+  b.select(batch);
+  const int k_begin = split * extents.k_per_split, k_end = min(extents.k, k_begin + extents.k_per_split);
+
+  float sums[Tile::groups][Tile::groups][4][4] = {};
+  // Threads of a warp cover 4 x 8 groups, warps 4 x 2.
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const int m = (warp / 2 * 4 + lane / 8) * 4, n = (warp % 2 * 8 + lane % 8) * 4;
+  {
+    SimtStage<A, Tile> stage_a(a, first_m);
+    SimtStage<B, Tile> stage_b(b, first_n);
+    const int steps = (k_end - k_begin + Tile::depth - 1) / Tile::depth;
+    if (steps > 0) {
+      stage_a.fetch(k_begin);
+      stage_b.fetch(k_begin);
+      stage_a.store(shared[0][0]);
+      stage_b.store(shared[0][1]);
+    }
+    __syncthreads();
+    for (int step = 0; step < steps; ++step) {
+      const bool more = step + 1 < steps;
+      if (more) {
+        stage_a.fetch(k_begin + (step + 1) * Tile::depth);
+        stage_b.fetch(k_begin + (step + 1) * Tile::depth);
+      }
+      const float* tile_a = shared[step % 2][0];
+      const float* tile_b = shared[step % 2][1];
+#pragma unroll
+      for (int k = 0; k < Tile::depth; ++k) {
+        float4 left[Tile::groups], right[Tile::groups];
+#pragma unroll
+        for (int g = 0; g < Tile::groups; ++g) {
+          left[g] = *reinterpret_cast<const float4*>(tile_a + k * Tile::extent + g * 64 +
+                                                     (m ^ SimtStage<A, Tile>::swizzle(k)));
+          right[g] = *reinterpret_cast<const float4*>(tile_b + k * Tile::extent + g * 64 +
+                                                      (n ^ SimtStage<B, Tile>::swizzle(k)));
+        }
+#pragma unroll
+        for (int g = 0; g < Tile::groups; ++g)
+#pragma unroll
+          for (int h = 0; h < Tile::groups; ++h) {
+            const float rows[4] = {left[g].x, left[g].y, left[g].z, left[g].w};
+            const float columns[4] = {right[h].x, right[h].y, right[h].z, right[h].w};
+#pragma unroll
+            for (int i = 0; i < 4; ++i)
+#pragma unroll
+              for (int j = 0; j < 4; ++j) sums[g][h][i][j] = fmaf(rows[i], columns[j], sums[g][h][i][j]);
+          }
+      }
+      if (more) {
+        stage_a.store(shared[(step + 1) % 2][0]);
+        stage_b.store(shared[(step + 1) % 2][1]);
+      }
+      __syncthreads();
+    }
+  }
+
+  Output<float> out = given.out;
+  out.select(batch);
+  const bool whole = extents.splits == 1;
+  float* partial = given.partial + (static_cast<std::int64_t>(batch) * extents.splits + split) * extents.m * extents.n;
+#pragma unroll
+  for (int g = 0; g < Tile::groups; ++g)
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int row = first_m + g * 64 + m + i;
+      if (row >= extents.m) continue;
+      const std::int64_t offset = whole ? out.row(row) : static_cast<std::int64_t>(row) * extents.n;
+#pragma unroll
+      for (int h = 0; h < Tile::groups; ++h) {
+        const int column = first_n + h * 64 + n;
+        const float(&s)[4] = sums[g][h][i];
+        if (whole) {
+          out.store_four(row, offset, column, extents.n, make_float4(s[0], s[1], s[2], s[3]));
+          continue;
+        }
+#pragma unroll
+        for (int j = 0; j < 4; ++j)
+          if (column + j < extents.n) partial[offset + column + j] = s[j];
+      }
+    }
+}
+
+template <class A, class B>
+void simt_gemm(Stream& stream, std::string_view operation, const Shape& shape, Problem<A, B, float> problem) {
+  const auto blocks_of = [&](int extent) { return tile_count(problem.extents, extent, extent); };
+  // Small tiles where large ones would leave most of the device idle or most of a tile empty.
+  const bool large = problem.extents.m > 64 && problem.extents.n > 64 && blocks_of(128) >= few_blocks;
+  split_inner(problem.extents, blocks_of(large ? 128 : 64));
+  run_split(stream, operation, shape, problem, blocks_of(large ? 128 : 64), [&](unsigned blocks) {
+    launch(stream, {operation, shape, blocks, simt_threads},
+           large ? &simt_kernel<SimtTile<128>, A, B> : &simt_kernel<SimtTile<64>, A, B>, problem);
+  });
+}
+
+}  // namespace tweedie::gemm
