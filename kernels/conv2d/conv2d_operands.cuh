@@ -100,7 +100,7 @@ struct PixelSource {
   int height = 0, width = 0, channels = 0;
   Divisor grid_rows, grid_columns, kernel_columns, channel_divisor;
   int stride = 1, pad_top = 0, pad_left = 0;
-  int filter = 0;   // columns of the filter; column `filter` is that of ones
+  int filter = 0;  // columns of the filter; column `filter` is that of ones
   int outer = 0, inner = 0;
   bool vector = false;
 

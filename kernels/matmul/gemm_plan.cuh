@@ -9,9 +9,9 @@
 namespace tweedie::gemm {
 
 inline constexpr std::int64_t few_blocks = 96;    // fewer than a large device's multiprocessors
-inline constexpr std::int64_t many_blocks = 256;  // what a split of K aims at; a constant, so that sums do not depend on
-                                                  // the device
-inline constexpr int least_depth = 256;           // of K, that a split keeps
+inline constexpr std::int64_t many_blocks = 256;  // what a split of K aims at; a constant, so that sums do not depend
+                                                  // on the device
+inline constexpr int least_depth = 256;  // of K, that a split keeps
 inline constexpr int most_splits = 32;
 
 inline std::int64_t tile_count(const Extents& extents, int tile_m, int tile_n) {
@@ -22,7 +22,8 @@ inline std::int64_t tile_count(const Extents& extents, int tile_m, int tile_n) {
 /// Splits K so that a small C with a long sum still fills the device; the sum is the more accurate for it.
 inline void split_inner(Extents& extents, std::int64_t tiles) {
   const std::int64_t wanted = tiles >= few_blocks ? 1 : many_blocks / tiles;
-  const std::int64_t splits = std::clamp<std::int64_t>(std::min<std::int64_t>(wanted, extents.k / least_depth), 1, most_splits);
+  const std::int64_t splits =
+      std::clamp<std::int64_t>(std::min<std::int64_t>(wanted, extents.k / least_depth), 1, most_splits);
   constexpr int step = 64;  // a multiple of every kernel's depth
   extents.k_per_split = static_cast<int>(((extents.k + splits - 1) / splits + step - 1) / step * step);
   extents.splits = std::max(1, (extents.k + extents.k_per_split - 1) / std::max(1, extents.k_per_split));

@@ -60,24 +60,103 @@ class SimtStage {
       }
     }
   }
-  static __device__ constexpr int swizzle(int k) { return Source::k_contiguous ? k / 4 * (128 / Tile::depth) : 0; }
+  static __device__ constexpr int swizzle(int k) {
+    return Source::k_contiguous ? k / 4 * (128 / Tile::depth) : 0;
+  }
 
  private:
   // Place of a thread's chunk in the step: neighbouring threads take neighbouring chunks of memory.
   static constexpr int per_line = (Source::k_contiguous ? Tile::depth : Tile::extent) / 4;
-  static __device__ int line(int c) { return (threadIdx.x + c * simt_threads) / per_line; }
-  static __device__ int along(int c) { return (threadIdx.x + c * simt_threads) % per_line * 4; }
-  static __device__ int outer(int c) { return Source::k_contiguous ? line(c) : along(c); }
-  static __device__ int inner(int c) { return Source::k_contiguous ? along(c) : line(c); }
+  static __device__ int line(int c) {
+    return (threadIdx.x + c * simt_threads) / per_line;
+  }
+  static __device__ int along(int c) {
+    return (threadIdx.x + c * simt_threads) % per_line * 4;
+  }
+  static __device__ int outer(int c) {
+    return Source::k_contiguous ? line(c) : along(c);
+  }
+  static __device__ int inner(int c) {
+    return Source::k_contiguous ? along(c) : line(c);
+  }
 
   const Source& source_;
   typename Source::Lane lanes_[Tile::chunks];
   float4 values_[Tile::chunks];
 };
 
+/// What a thread sums: groups x groups blocks of 4 x 4.
+template <class Tile>
+using SimtSums = float[Tile::groups][Tile::groups][4][4];
+
+/// sums += a step's product; the thread's rows start at m and columns at n (multiples of four), of each group of 64.
+/// The operands' columns are permuted by swizzle_a(k) and swizzle_b(k).
+template <class Tile, class SwizzleA, class SwizzleB>
+__device__ void simt_multiply(const float* a, const float* b, int m, int n, SwizzleA swizzle_a, SwizzleB swizzle_b,
+                              SimtSums<Tile>& sums) {
+#pragma unroll 4
+  for (int k = 0; k < Tile::depth; ++k) {
+    float4 left[Tile::groups], right[Tile::groups];
+#pragma unroll
+    for (int g = 0; g < Tile::groups; ++g) {
+      left[g] = *reinterpret_cast<const float4*>(a + k * Tile::extent + g * 64 + (m ^ swizzle_a(k)));
+      right[g] = *reinterpret_cast<const float4*>(b + k * Tile::extent + g * 64 + (n ^ swizzle_b(k)));
+    }
+#pragma unroll
+    for (int g = 0; g < Tile::groups; ++g)
+#pragma unroll
+      for (int h = 0; h < Tile::groups; ++h) {
+        const float rows[4] = {left[g].x, left[g].y, left[g].z, left[g].w};
+        const float columns[4] = {right[h].x, right[h].y, right[h].z, right[h].w};
+#pragma unroll
+        for (int i = 0; i < 4; ++i)
+#pragma unroll
+          for (int j = 0; j < 4; ++j) sums[g][h][i][j] = fmaf(rows[i], columns[j], sums[g][h][i][j]);
+      }
+  }
+}
+
+/// Two buffers of a step of both operands.
+template <class Tile>
+struct SimtShared {
+  alignas(16) float a[2][Tile::depth * Tile::extent];
+  alignas(16) float b[2][Tile::depth * Tile::extent];
+};
+
+/// sums += A B over k_begin <= k < k_end, of the tile that starts at (first_m, first_n). All threads of the block call
+/// it; the buffers are free when it returns.
+template <class Tile, class A, class B>
+__device__ void simt_accumulate(const A& a, int first_m, const B& b, int first_n, int k_begin, int k_end, int m, int n,
+                                SimtShared<Tile>& shared, SimtSums<Tile>& sums) {
+  SimtStage<A, Tile> stage_a(a, first_m);
+  SimtStage<B, Tile> stage_b(b, first_n);
+  const int steps = (k_end - k_begin + Tile::depth - 1) / Tile::depth;
+  if (steps > 0) {
+    stage_a.fetch(k_begin);
+    stage_b.fetch(k_begin);
+    stage_a.store(shared.a[0]);
+    stage_b.store(shared.b[0]);
+  }
+  __syncthreads();
+  for (int step = 0; step < steps; ++step) {
+    const bool more = step + 1 < steps;
+    if (more) {
+      stage_a.fetch(k_begin + (step + 1) * Tile::depth);
+      stage_b.fetch(k_begin + (step + 1) * Tile::depth);
+    }
+    simt_multiply<Tile>(shared.a[step % 2], shared.b[step % 2], m, n, &SimtStage<A, Tile>::swizzle,
+                        &SimtStage<B, Tile>::swizzle, sums);
+    if (more) {
+      stage_a.store(shared.a[(step + 1) % 2]);
+      stage_b.store(shared.b[(step + 1) % 2]);
+    }
+    __syncthreads();
+  }
+}
+
 template <class Tile, class A, class B>
 __global__ void __launch_bounds__(simt_threads, 2) simt_kernel(const Problem<A, B, float> given) {
-  __shared__ __align__(16) float shared[2][2][Tile::depth * Tile::extent];
+  __shared__ SimtShared<Tile> shared;
   const Extents extents = given.extents;
   const int tiles_n = (extents.n + Tile::extent - 1) / Tile::extent;
   const int tiles_m = (extents.m + Tile::extent - 1) / Tile::extent;
@@ -93,58 +172,11 @@ __global__ void __launch_bounds__(simt_threads, 2) simt_kernel(const Problem<A, 
   b.select(batch);
   const int k_begin = split * extents.k_per_split, k_end = min(extents.k, k_begin + extents.k_per_split);
 
-  float sums[Tile::groups][Tile::groups][4][4] = {};
+  SimtSums<Tile> sums = {};
   // Threads of a warp cover 4 x 8 groups, warps 4 x 2.
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const int m = (warp / 2 * 4 + lane / 8) * 4, n = (warp % 2 * 8 + lane % 8) * 4;
-  {
-    SimtStage<A, Tile> stage_a(a, first_m);
-    SimtStage<B, Tile> stage_b(b, first_n);
-    const int steps = (k_end - k_begin + Tile::depth - 1) / Tile::depth;
-    if (steps > 0) {
-      stage_a.fetch(k_begin);
-      stage_b.fetch(k_begin);
-      stage_a.store(shared[0][0]);
-      stage_b.store(shared[0][1]);
-    }
-    __syncthreads();
-    for (int step = 0; step < steps; ++step) {
-      const bool more = step + 1 < steps;
-      if (more) {
-        stage_a.fetch(k_begin + (step + 1) * Tile::depth);
-        stage_b.fetch(k_begin + (step + 1) * Tile::depth);
-      }
-      const float* tile_a = shared[step % 2][0];
-      const float* tile_b = shared[step % 2][1];
-#pragma unroll
-      for (int k = 0; k < Tile::depth; ++k) {
-        float4 left[Tile::groups], right[Tile::groups];
-#pragma unroll
-        for (int g = 0; g < Tile::groups; ++g) {
-          left[g] = *reinterpret_cast<const float4*>(tile_a + k * Tile::extent + g * 64 +
-                                                     (m ^ SimtStage<A, Tile>::swizzle(k)));
-          right[g] = *reinterpret_cast<const float4*>(tile_b + k * Tile::extent + g * 64 +
-                                                      (n ^ SimtStage<B, Tile>::swizzle(k)));
-        }
-#pragma unroll
-        for (int g = 0; g < Tile::groups; ++g)
-#pragma unroll
-          for (int h = 0; h < Tile::groups; ++h) {
-            const float rows[4] = {left[g].x, left[g].y, left[g].z, left[g].w};
-            const float columns[4] = {right[h].x, right[h].y, right[h].z, right[h].w};
-#pragma unroll
-            for (int i = 0; i < 4; ++i)
-#pragma unroll
-              for (int j = 0; j < 4; ++j) sums[g][h][i][j] = fmaf(rows[i], columns[j], sums[g][h][i][j]);
-          }
-      }
-      if (more) {
-        stage_a.store(shared[(step + 1) % 2][0]);
-        stage_b.store(shared[(step + 1) % 2][1]);
-      }
-      __syncthreads();
-    }
-  }
+  simt_accumulate<Tile>(a, first_m, b, first_n, k_begin, k_end, m, n, shared, sums);
 
   Output<float> out = given.out;
   out.select(batch);
