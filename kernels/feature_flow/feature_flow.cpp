@@ -134,7 +134,8 @@ HWY_INLINE void basis(const FlowAxis& axis, Floats x, Floats* values) {
     for (std::int64_t a = 0; a < axis.count; ++a) {
       const auto distance = hn::Sub(u, hn::Set(d, static_cast<float>(a)));
       const auto exponent = hn::Mul(hn::Mul(hn::Set(d, -axis.sharpness), distance), distance);
-      values[a] = exp_within(d, hn::Max(exponent, hn::Set(d, -87.0f)));
+      // A floor of 4e-18 changes nothing, and keeps slow subnormal numbers out of the products.
+      values[a] = exp_within(d, hn::Max(exponent, hn::Set(d, -40.0f)));
     }
     return;
   }
@@ -233,7 +234,7 @@ void flow_points_1d(const float* points, std::int64_t count, const PointStep* st
         const auto distance = distance_to(i);
         const auto exponent =
             hn::Mul(hn::Mul(hn::Sub(nearest, distance), hn::Add(nearest, distance)), hn::Set(d, steps[k].precision));
-        const auto weight = exp_within(d, hn::Max(exponent, hn::Set(d, -87.0f)));
+        const auto weight = exp_within(d, hn::Max(exponent, hn::Set(d, -40.0f)));
         total = hn::Add(total, weight);
         moment = hn::MulAdd(weight, hn::Set(d, points[i]), moment);
       }
