@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cmath>
+#include <memory>
 
 #include "diffusion/sampler_chunk.h"
 
@@ -9,7 +10,8 @@ namespace tweedie {
 
 namespace {
 
-/// One step from chunk.t to `next`, given its number: returns the new state. `show` is called with the model's answer.
+/// One step from chunk.t to `next`, given its number: returns the new state. `show` is called with the model's answer,
+/// which is shown once the step is made.
 using Step = std::function<Tensor(SamplerChunk& chunk, std::int64_t step, double next,
                                   const std::function<void(const Tensor& answer, View view)>& show)>;
 
@@ -19,11 +21,21 @@ Tensor fixed_steps(std::string_view name, ScoreModel& model, const SamplerState&
   const auto steps = static_cast<std::int64_t>(times.size()) - 1;
   return sample_in_chunks(name, model, start, options, [&](SamplerChunk& chunk) {
     const Step step = make_step();
+    const std::unique_ptr<Graph> graph = options.graph ? default_stream(model.device()).make_graph() : nullptr;
     for (std::int64_t k = 0; k < steps; ++k) {
-      const auto show = [&](const Tensor& answer, View view) {
-        chunk.show(k, steps, chunk.same(chunk.t), answer, view);
+      Tensor answer, next;
+      View view = View::v;
+      const auto keep = [&](const Tensor& model_answer, View answer_view) {
+        answer = model_answer;
+        view = answer_view;
       };
-      chunk.z = step(chunk, k, times[k + 1], show);
+      const auto advance = [&] { next = step(chunk, k, times[k + 1], keep); };
+      if (graph)
+        graph->run(advance);
+      else
+        advance();
+      chunk.show(k, steps, chunk.same(chunk.t), answer, view);
+      chunk.z = next;
       chunk.t = times[k + 1];
     }
     return StepsMade{steps, steps};

@@ -60,6 +60,8 @@ struct SamplerOptions {
   /// Rows that go through the model at once. Smaller numbers of samples are filled up to it, so that every sample's
   /// arithmetic is the same whatever runs beside it.
   std::int64_t batch = 16;
+  /// Give each step to the device as one graph (Graph); dopri5 does not, and models that compute on the host cannot.
+  bool graph = false;
   /// Called in order for each chunk of `batch` samples (the filling is not shown).
   std::function<void(const SamplerStep&)> on_step = {};
 };

@@ -20,6 +20,7 @@ Trainer::Trainer(NetworkScore& model, Objective objective, std::shared_ptr<const
                                  options_.steps, options_.batch, options_.log_every));
   require(objective_.source().process() == model.process(), "training: the model's process is {}, the data's {}",
           model.process().json(), objective_.source().process().json());
+  if (options_.graph) graph_ = default_stream(model.device()).make_graph();
   if (held_out && options_.held_out_batch > 0) held_out_ = objective_.denoising(std::move(held_out));
 }
 
@@ -33,25 +34,34 @@ Trainer::Losses Trainer::pass(std::uint32_t step, std::int64_t first, std::int64
   const Tensor output = model_.output(batch.draw.z, batch.draw.t_told, labels, context);
   const Tensor loss = squared_error(output, batch.target, batch.weight);
   if (!held_out) loss.backward(Tensor::full(loss.shape(), 1.0 / static_cast<double>(options_.batch), loss.device()));
-  return {batch.draw.t_told, loss.to_host_double()};
+  return {batch.draw.t_told, loss};
 }
 
 void Trainer::step_once() {
   const auto step = static_cast<std::uint32_t>(optimizer_.steps_done());
   const std::int64_t piece = options_.micro_batch > 0 ? options_.micro_batch : options_.batch;
   const double before = work_done().flops;
+  std::vector<Losses> pieces;
+  const auto gradients = [&] {
+    for (std::int64_t first = 0; first < options_.batch; first += piece)
+      pieces.push_back(pass(step, first, std::min(piece, options_.batch - first), objective_, false));
+    optimizer_.form_gradient_norm();
+  };
+  if (graph_)
+    graph_->run(gradients);
+  else
+    gradients();
   double total = 0.0;
-  Losses all;
-  for (std::int64_t first = 0; first < options_.batch; first += piece) {
-    const Losses losses = pass(step, first, std::min(piece, options_.batch - first), objective_, false);
-    for (const double loss : losses.weighted) total += loss;
-    all.t.insert(all.t.end(), losses.t.begin(), losses.t.end());
-    all.weighted.insert(all.weighted.end(), losses.weighted.begin(), losses.weighted.end());
+  std::vector<double> t, weighted;
+  for (const Losses& losses : pieces) {
+    for (const double loss : losses.weighted.to_host_double()) weighted.push_back(loss);
+    t.insert(t.end(), losses.t.begin(), losses.t.end());
   }
+  for (const double loss : weighted) total += loss;
   const double norm = optimizer_.gradient_norm();
   if (!std::isfinite(total) || !std::isfinite(norm)) explain_nonfinite(step, total, norm);
   last_ = optimizer_.step();
-  statistics_.add(all.t, all.weighted);
+  statistics_.add(t, weighted);
   flops_ += work_done().flops - before;
 }
 
@@ -76,7 +86,7 @@ LevelStatistics Trainer::held_out_losses() {
   LevelStatistics statistics(model_.process().t_min(), model_.process().t_max());
   for (std::int64_t first = 0; first < options_.held_out_batch; first += options_.batch) {
     const Losses losses = pass(0, first, std::min(options_.batch, options_.held_out_batch - first), *held_out_, true);
-    statistics.add(losses.t, losses.weighted);
+    statistics.add(losses.t, losses.weighted.to_host_double());
   }
   return statistics;
 }
@@ -124,7 +134,7 @@ TrainingEstimate Trainer::estimate() {
   const auto probe = [&](std::int64_t samples) {
     allocator.reset_peak();
     const std::int64_t before = allocator.statistics().bytes_in_use;
-    pass(0, 0, samples, objective_, false);
+    pass(0, 0, samples, objective_, false).weighted.to_host();
     const std::int64_t peak = allocator.statistics().peak_bytes - before;
     for (const Parameter& parameter : model_.network().parameters()) parameter.value.clear_grad();
     return peak;

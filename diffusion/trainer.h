@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,6 +24,9 @@ struct TrainerOptions {
   Optimizer::Options optimizer;
   std::int64_t log_every = 50;
   std::int64_t held_out_batch = 0;  // samples of the held-out loss, taken at every log; 0: none
+  /// Give each step to the device as one graph (Graph), from the draws to the norm of the gradients; the update follows
+  /// once loss and norm are known to be finite. The same numbers as without. Targets that are made on the host cannot.
+  bool graph = false;
 };
 
 /// What a run tells of itself at a step.
@@ -83,9 +87,10 @@ class Trainer {
  private:
   void write_state(const std::filesystem::path& folder, const CheckpointInfo& images) const;
   struct Losses {
-    std::vector<double> t, weighted;
+    std::vector<double> t;
+    Tensor weighted;  // of each sample, on the device
   };
-  /// Gradients (unless held out) and losses of the draws [first, first + count) of a step.
+  /// Gradients (unless held out) and losses of the draws [first, first + count) of a step. Waits for nothing.
   Losses pass(std::uint32_t step, std::int64_t first, std::int64_t count, const Objective& objective, bool held_out);
   void step_once();
   [[noreturn]] void explain_nonfinite(std::uint32_t step, double loss, double norm);
@@ -98,6 +103,7 @@ class Trainer {
   TrainerOptions options_;
   Optimizer optimizer_;
   LevelStatistics statistics_;
+  std::unique_ptr<Graph> graph_;
   Optimizer::Step last_;
   double flops_ = 0.0;
 };

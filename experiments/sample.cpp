@@ -42,7 +42,7 @@ struct Options {
   ComputeOptions compute;
   CheckpointOptions checkpoint;
   std::string out, sampler = "heun", grid, restart_from;
-  bool overwrite = false, keep_noise = false;
+  bool overwrite = false, keep_noise = false, graph = false;
   std::int64_t n = 16, steps = 50, batch = 16;
   std::optional<double> t_start, t_end, restart_t;
   double noise_scale = 1.0, tolerance = 1e-3;
@@ -76,6 +76,7 @@ void declare(CommandLine& line, Options& options) {
       "score, or is preconditioned as EDM is",
       "NUMBER");
   add("--t-end", options.t_end, "Where the steps end: the process's t_min by default", "NUMBER");
+  app.add_flag("--graph", options.graph, "On cuda: give each step to the device as one graph")->group("Sampling");
   app.add_flag("--no-denoise", options.keep_noise, "Keep the noise that is left at --t-end")->group("Sampling");
   add("--noise-scale", options.noise_scale, "Of euler-maruyama and ancestral: 1 the SDE, 0 the ODE", "NUMBER");
   add("--tolerance", options.tolerance, "dopri5's relative tolerance; a tenth of it is the absolute one", "NUMBER");
@@ -135,7 +136,8 @@ SamplerOptions sampler_options(const Options& options, const Process& process) {
                         .noise_scale = options.noise_scale,
                         .relative_tolerance = options.tolerance,
                         .absolute_tolerance = 0.1 * options.tolerance,
-                        .batch = options.batch};
+                        .batch = options.batch,
+                        .graph = options.graph};
   if (!options.grid.empty()) {
     result.grid = parse_time_grid(options.grid);
   } else if (process.name() == "edm") {

@@ -44,13 +44,16 @@ Optimizer::Optimizer(const Module& module, const Options& options)
   scale_ = Tensor::zeros({1}, parameters_[0].value.device());
 }
 
-double Optimizer::gradient_norm() {
+void Optimizer::form_gradient_norm() {
   std::vector<Array> gradients;
   for (const Parameter& parameter : parameters_)
     if (parameter.value.grad().defined()) gradients.push_back(parameter.value.grad().array());
   require(!gradients.empty(), "optimizer: no parameter has a gradient; call backward first");
   global_norm(norm_.stream(),
               {.arrays = gradients, .norm = norm_.array(), .scale = scale_.array(), .max_norm = options_.clip_norm});
+}
+
+double Optimizer::gradient_norm() {
   return last_norm_ = norm_.item();
 }
 

@@ -43,9 +43,12 @@ class Optimizer {
     double gradient_norm = 0.0;  // before clipping
     double learning_rate = 0.0;
   };
-  /// Norm of all gradients; not finite where one of them is not.
+  /// Forms the norm of all gradients on the device, which step() clips by.
+  void form_gradient_norm();
+  /// That norm; not finite where a gradient is not.
   double gradient_norm();
-  /// Uses and clears the parameters' gradients; gradient_norm must have been called since they were gathered.
+  /// Uses and clears the parameters' gradients; form_gradient_norm and gradient_norm must have been called since
+  /// they were gathered.
   Step step();
   std::int64_t steps_done() const { return steps_; }
   /// Averaged weights under the parameters' names.

@@ -85,6 +85,7 @@ void add_options(CommandLine& line, OptimisationOptions& options) {
   count("--steps", options.steps, "Optimiser steps", 0);
   count("--batch", options.batch, "Samples a step", 1);
   count("--micro-batch", options.micro_batch, "Samples through the network at once; 0: as many as fit", 0);
+  app.add_flag("--graph", options.graph, "On cuda: give each step to the device as one graph")->group("Training");
   number("--learning-rate", options.learning_rate, "After warm-up", 0.0, 1e6);
   count("--warmup", options.warmup, "Steps of linear warm-up", 0);
   app.add_option("--schedule", options.schedule, "constant, or cosine down to 0 at the last step")
@@ -203,6 +204,7 @@ TrainerOptions trainer_options(const OptimisationOptions& options, std::uint64_t
   trainer.steps = options.steps;
   trainer.batch = options.batch;
   trainer.micro_batch = options.micro_batch;
+  trainer.graph = options.graph;
   trainer.seed = seed;
   trainer.log_every = options.log_every;
   trainer.held_out_batch = options.held_out;

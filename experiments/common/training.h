@@ -33,6 +33,7 @@ struct OptimisationOptions {
   std::int64_t steps = 20000;
   std::int64_t batch = 128;
   std::int64_t micro_batch = 0;
+  bool graph = false;
   double learning_rate = 1e-3;
   std::int64_t warmup = 100;
   std::string schedule = "constant";
