@@ -4,6 +4,7 @@
 #include <queue>
 #include <unordered_set>
 
+#include "autograd/gradients_to.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/optimizer/optimizer.h"
 
@@ -15,6 +16,13 @@ thread_local bool checking = false;
 thread_local std::uint64_t next_sequence = 0;
 
 using SlotPointer = std::shared_ptr<autograd::GradientSlot>;
+
+thread_local SlotPointer only_leaf;  // of the innermost GradientsTo
+
+/// The slot that an operation records for an input: none for leaves that a GradientsTo makes constants.
+SlotPointer recorded(const SlotPointer& slot) {
+  return slot && slot->leaf && only_leaf && slot != only_leaf ? nullptr : slot;
+}
 
 void check_finite(std::string_view operation, std::string_view what, const Tensor& tensor) {
   if (!is_floating(tensor.dtype())) return;
@@ -73,6 +81,15 @@ std::int64_t nonfinite_values(const Tensor& tensor) {
   return count.to_host_integers()[0];
 }
 
+GradientsTo::GradientsTo(const Tensor& leaf) : previous_(only_leaf) {
+  const SlotPointer slot = autograd::GradientSlot::of(leaf);
+  require(slot != nullptr && slot->leaf, "gradients to: the tensor is no leaf that requires a gradient");
+  only_leaf = slot;
+}
+GradientsTo::~GradientsTo() {
+  only_leaf = previous_;
+}
+
 bool any_requires_grad(std::initializer_list<Tensor> inputs) {
   return recording &&
          std::any_of(inputs.begin(), inputs.end(), [](const Tensor& input) { return input.requires_grad(); });
@@ -86,12 +103,12 @@ Tensor record(std::string_view name, Tensor output, std::initializer_list<Tensor
 Tensor record(std::string_view name, Tensor output, std::span<const Tensor> inputs,
               std::function<void(Backward&)> backward) {
   if (checking) check_finite(name, "result", output);
-  if (!recording || std::none_of(inputs.begin(), inputs.end(), [](const Tensor& t) { return t.requires_grad(); }))
-    return output;
+  if (!recording) return output;
   auto node = std::make_unique<autograd::Node>();
+  for (const Tensor& input : inputs) node->inputs.push_back(recorded(input.slot_));
+  if (std::ranges::none_of(node->inputs, [](const SlotPointer& slot) { return slot != nullptr; })) return output;
   node->name = name;
   node->sequence = next_sequence++;
-  for (const Tensor& input : inputs) node->inputs.push_back(input.slot_);
   node->backward = std::move(backward);
   output.slot_ = std::make_shared<autograd::GradientSlot>();
   output.slot_->shape = output.shape_;

@@ -40,6 +40,7 @@ struct GradientSlot {
   bool leaf = true;
   bool freed = false;  // a backward has passed here
 
+  static const std::shared_ptr<GradientSlot>& of(const Tensor& tensor) { return tensor.slot_; }
   /// The gradient's own memory, not shared with another slot, so that it can be added to.
   void make_unique();
   ~GradientSlot();

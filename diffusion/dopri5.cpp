@@ -1,9 +1,9 @@
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/reduction.h"
+#include "diffusion/dormand_prince.h"
 #include "diffusion/per_sample.h"
 #include "diffusion/sampler_chunk.h"
 
@@ -11,21 +11,7 @@ namespace tweedie {
 
 namespace {
 
-constexpr int stages = 7;
-// Dormand & Prince 1980, table 2: nodes, the tableau (whose last row is the fifth-order solution, so that the last
-// stage is the next step's first), and fifth- minus fourth-order weights.
-constexpr std::array<double, stages> nodes = {0.0, 1.0 / 5, 3.0 / 10, 4.0 / 5, 8.0 / 9, 1.0, 1.0};
-constexpr double tableau[stages][stages - 1] = {
-    {},
-    {1.0 / 5},
-    {3.0 / 40, 9.0 / 40},
-    {44.0 / 45, -56.0 / 15, 32.0 / 9},
-    {19372.0 / 6561, -25360.0 / 2187, 64448.0 / 6561, -212.0 / 729},
-    {9017.0 / 3168, -355.0 / 33, 46732.0 / 5247, 49.0 / 176, -5103.0 / 18656},
-    {35.0 / 384, 0.0, 500.0 / 1113, 125.0 / 192, -2187.0 / 6784, 11.0 / 84},
-};
-constexpr std::array<double, stages> error_weights = {71.0 / 57600,      0.0,        -71.0 / 16695, 71.0 / 1920,
-                                                      -17253.0 / 339200, 22.0 / 525, -1.0 / 40};
+using namespace dormand_prince;
 
 std::vector<double> scaled(std::span<const double> values, double factor) {
   std::vector<double> out(values.begin(), values.end());
@@ -109,8 +95,7 @@ class Integration {
           options_.absolute_tolerance + options_.relative_tolerance * std::max(before_norms[n], after_norms[n]);
       const double ratio = errors[n] / tolerance;
       accepted[n] = ratio <= 1.0 ? 1.0 : 0.0;
-      const double growth = std::clamp(0.9 * std::pow(std::max(ratio, 1e-10), -0.2), 0.2, 5.0);
-      if (t_[n] > t_end_) length_[n] = -h[n] * (accepted[n] == 1.0 ? growth : std::min(growth, 1.0));
+      if (t_[n] > t_end_) length_[n] = -h[n] * (accepted[n] == 1.0 ? growth(ratio) : std::min(growth(ratio), 1.0));
       if (accepted[n] == 1.0) t_[n] = after[n];
     }
     chunk_.z = selected(accepted, next, chunk_.z);
@@ -125,6 +110,10 @@ class Integration {
 };
 
 }  // namespace
+
+double dormand_prince::growth(double ratio) {
+  return std::clamp(0.9 * std::pow(std::max(ratio, 1e-10), -0.2), 0.2, 5.0);
+}
 
 Tensor dopri5(ScoreModel& model, const SamplerState& start, const SamplerOptions& options) {
   require(options.times.empty(), "dopri5: chooses its own times, but some were given");

@@ -48,4 +48,22 @@ Tensor EmpiricalScoreModel::predict(const Tensor& z, std::span<const double> t, 
   return Tensor::from_host(std::span<const float>(values), z.shape(), z.device());
 }
 
+std::optional<std::vector<double>> EmpiricalScoreModel::denoiser_divergence(const Tensor& z, std::span<const double> t,
+                                                                            const Tensor& labels) {
+  check_batch("empirical score", z, t);
+  std::vector<float> alpha, sigma;
+  for (const double level : t) {
+    alpha.push_back(static_cast<float>(process_.alpha(level)));
+    sigma.push_back(static_cast<float>(process_.sigma(level)));
+  }
+  const std::vector<std::int64_t> classes = labels.defined() ? labels.to_host_integers() : std::vector<std::int64_t>();
+  std::vector<double> divergence = score_.evaluate(z.to_host(), alpha, sigma, {.labels = classes}).trace_cov;
+  for (std::size_t n = 0; n < t.size(); ++n) {
+    // The engine's trace is (alpha^2/sigma^4) tr Cov(x | z).
+    const double a = process_.alpha(t[n]), s = process_.sigma(t[n]);
+    divergence[n] *= a > 0.0 ? s * s / a : 0.0;
+  }
+  return divergence;
+}
+
 }  // namespace tweedie

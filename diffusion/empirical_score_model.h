@@ -14,6 +14,8 @@ class EmpiricalScoreModel : public ScoreModel {
 
   /// z (N, ...) with score().dimension() numbers a sample, in the order of the images' pixels.
   Tensor predict(const Tensor& z, std::span<const double> t, View view, const Tensor& labels = {}) override;
+  std::optional<std::vector<double>> denoiser_divergence(const Tensor& z, std::span<const double> t,
+                                                         const Tensor& labels = {}) override;
   const Process& process() const override { return process_; }
   Device device() const override { return score_.device(); }
   const EmpiricalScore& score() const { return score_; }

@@ -144,4 +144,20 @@ Tensor GaussianMixtureScore::predict(const Tensor& z, std::span<const double> t,
   return Tensor::from_host(std::span<const double>(values), z.shape(), z.device());
 }
 
+std::optional<std::vector<double>> GaussianMixtureScore::denoiser_divergence(const Tensor& z, std::span<const double> t,
+                                                                             const Tensor& labels) {
+  check_batch("gaussian mixture", z, t);
+  require(!labels.defined(), "gaussian mixture: labels given to a model that knows nothing of classes");
+  const std::vector<double> points = z.to_host_double();
+  const auto d = static_cast<std::size_t>(dimension_);
+  std::vector<double> divergence;
+  for (std::size_t n = 0; n < t.size(); ++n) {
+    const double sigma = process_.sigma(t[n]);
+    require(sigma > 0.0, "gaussian mixture: no divergence at sigma = 0");
+    const Answer known = answer(std::span(points).subspan(n * d, d), t[n]);
+    divergence.push_back(process_.alpha(t[n]) / (sigma * sigma) * known.trace_posterior);
+  }
+  return divergence;
+}
+
 }  // namespace tweedie

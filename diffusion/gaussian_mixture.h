@@ -26,6 +26,8 @@ class GaussianMixtureScore : public ScoreModel {
   /// z (N, ...) with d numbers a sample. Exact at every t, except where a component has no density there: at sigma = 0
   /// with a singular covariance (Error).
   Tensor predict(const Tensor& z, std::span<const double> t, View view, const Tensor& labels = {}) override;
+  std::optional<std::vector<double>> denoiser_divergence(const Tensor& z, std::span<const double> t,
+                                                         const Tensor& labels = {}) override;
   const Process& process() const override { return process_; }
   Device device() const override { return device_; }
 

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <optional>
 #include <span>
+#include <vector>
 
 #include "autograd/tensor.h"
 #include "diffusion/process.h"
@@ -19,6 +21,12 @@ class ScoreModel {
   /// differentiate throw Error when z requires a gradient. Throws Error where shapes do not fit and where the view is
   /// infinite (see diffusion/view.h).
   virtual Tensor predict(const Tensor& z, std::span<const double> t, View view, const Tensor& labels = {}) = 0;
+  /// tr dD/dz of each row, D(z, t) = E[x | z] the denoiser, from models that have it in closed form: (alpha/sigma^2) tr
+  /// Cov(x | z) where D is a posterior mean. Empty from those that are differentiated instead. sigma > 0.
+  virtual std::optional<std::vector<double>> denoiser_divergence(const Tensor& /*z*/, std::span<const double> /*t*/,
+                                                                 const Tensor& /*labels*/ = {}) {
+    return {};
+  }
   virtual const Process& process() const = 0;
   virtual Device device() const = 0;
 };
