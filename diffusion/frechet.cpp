@@ -1,22 +1,14 @@
 #include "diffusion/frechet.h"
 
-#include <Eigen/Dense>
 #include <algorithm>
+
+#include "diffusion/feature_rows.h"
 
 namespace tweedie {
 namespace {
 
-using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using Matrix = FeatureMatrix;
 using Vector = Eigen::VectorXd;
-
-Matrix rows_of(std::span<const float> values, std::int64_t dimension) {
-  require(dimension > 0 && values.size() % static_cast<std::size_t>(dimension) == 0,
-          "features: {} values are no whole rows of {}", values.size(), dimension);
-  const auto rows = static_cast<Eigen::Index>(values.size()) / dimension;
-  return Eigen::Map<const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>(values.data(), rows,
-                                                                                                 dimension)
-      .cast<double>();
-}
 
 Matrix square_root(const Matrix& symmetric) {
   const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(symmetric);

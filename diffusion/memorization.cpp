@@ -5,6 +5,32 @@
 
 namespace tweedie {
 
+namespace {
+
+/// Image `index` of the set with its mirror images, which stand after the images themselves.
+void copy_reference(const data::ImageSet& images, std::int64_t index, std::span<float> out) {
+  images.copy_float(index % images.count, out);
+  if (index < images.count) return;
+  const auto row = static_cast<std::size_t>(images.width * images.channels);
+  const auto channels = static_cast<std::size_t>(images.channels);
+  for (std::size_t first = 0; first < out.size(); first += row)
+    for (std::size_t left = first, right = first + row - channels; left < right; left += channels, right -= channels)
+      std::swap_ranges(&out[left], &out[left] + channels, &out[right]);
+}
+
+double cosine(std::span<const float> a, std::span<const float> b, std::span<const double> centre) {
+  double product = 0.0, norm_a = 0.0, norm_b = 0.0;
+  for (std::size_t i = 0; i < centre.size(); ++i) {
+    const double from_a = double{a[i]} - centre[i], from_b = double{b[i]} - centre[i];
+    product += from_a * from_b;
+    norm_a += from_a * from_a;
+    norm_b += from_b * from_b;
+  }
+  return norm_a > 0.0 && norm_b > 0.0 ? product / std::sqrt(norm_a * norm_b) : 0.0;
+}
+
+}  // namespace
+
 NeighbourMeasures neighbour_measures(std::span<const float> images, const EmpiricalScore& reference,
                                      std::span<const std::int64_t> excluded) {
   const auto d = static_cast<std::size_t>(reference.dimension());
@@ -13,6 +39,8 @@ NeighbourMeasures neighbour_measures(std::span<const float> images, const Empiri
   const std::int64_t k = std::min<std::int64_t>(50, reference.count());
   require(k >= 2, "neighbour measures: at least two reference images are needed, got {}", reference.count());
   NeighbourMeasures measures;
+  const std::vector<double> centre = mean_image(reference.images());
+  std::vector<float> nearest(d);
   constexpr std::size_t piece = 256;
   for (std::size_t first = 0; first < n; first += piece) {
     const std::size_t rows = std::min(piece, n - first);
@@ -40,6 +68,8 @@ NeighbourMeasures neighbour_measures(std::span<const float> images, const Empiri
       // An image that equals all its neighbours is as near as can be.
       measures.m.push_back(average > 0.0 ? distances[0] * distances[0] / average : 0.0);
       measures.nearest_over_second.push_back(distances[1] > 0.0 ? distances[0] / distances[1] : 0.0);
+      copy_reference(reference.images(), result.nearest[row], nearest);
+      measures.correlation.push_back(cosine(images.subspan((first + row) * d, d), nearest, centre));
     }
   }
   return measures;
@@ -55,6 +85,50 @@ MemorisedFractions memorised_fractions(const NeighbourMeasures& measures) {
           .sqrt_m_third = share(measures.m, 1.0 / 9.0),
           .sqrt_m_half = share(measures.m, 1.0 / 4.0),
           .nn_ratio_third = share(measures.nearest_over_second, 1.0 / 3.0)};
+}
+
+MemorisedEstimates memorised_estimates(const NeighbourMeasures& measures, std::span<const std::int64_t> sources,
+                                       const Bootstrap& settings) {
+  const auto share = [&](const std::vector<double>& values, double below) {
+    std::vector<double> passes;
+    for (const double value : values) passes.push_back(value < below ? 1.0 : 0.0);
+    return bootstrap_mean(passes, settings);
+  };
+  MemorisedEstimates estimates{.m_third = share(measures.m, 1.0 / 3.0),
+                               .sqrt_m_third = share(measures.m, 1.0 / 9.0),
+                               .sqrt_m_half = share(measures.m, 1.0 / 4.0),
+                               .nn_ratio_third = share(measures.nearest_over_second, 1.0 / 3.0),
+                               .correlation = bootstrap_mean(measures.correlation, settings),
+                               .source_recovery = {}};
+  if (sources.empty()) return estimates;
+  require(sources.size() == measures.nearest.size(), "memorised estimates: {} sources of {} images", sources.size(),
+          measures.nearest.size());
+  std::vector<double> recovered;
+  for (std::size_t i = 0; i < sources.size(); ++i) recovered.push_back(measures.nearest[i] == sources[i] ? 1.0 : 0.0);
+  estimates.source_recovery = bootstrap_mean(recovered, settings);
+  return estimates;
+}
+
+std::vector<double> paired_correlation(std::span<const float> a, std::span<const float> b,
+                                       std::span<const double> centre) {
+  const std::size_t d = centre.size();
+  require(d > 0 && a.size() == b.size() && a.size() % d == 0,
+          "paired correlation: {} and {} values, expected as many whole images of {} in both", a.size(), b.size(), d);
+  std::vector<double> correlations;
+  for (std::size_t first = 0; first < a.size(); first += d)
+    correlations.push_back(cosine(a.subspan(first, d), b.subspan(first, d), centre));
+  return correlations;
+}
+
+std::vector<double> mean_image(const data::ImageSet& images) {
+  require(images.count >= 1, "mean image: the set is empty");
+  std::vector<float> image(static_cast<std::size_t>(images.dimension()));
+  std::vector<double> mean(image.size());
+  for (std::int64_t i = 0; i < images.count; ++i) {
+    images.copy_float(i, image);
+    for (std::size_t j = 0; j < image.size(); ++j) mean[j] += double{image[j]} / static_cast<double>(images.count);
+  }
+  return mean;
 }
 
 }  // namespace tweedie

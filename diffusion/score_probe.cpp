@@ -50,6 +50,26 @@ ProbeReference reference_at(ProbeStates states, const EmpiricalScore& empirical,
   return reference;
 }
 
+ProbeReference reference_at(ProbeStates states, ScoreModel& model) {
+  const NoGrad guard;
+  ProbeReference reference;
+  const auto n = static_cast<std::size_t>(states.count());
+  for (std::size_t level = 0; level < states.t.size(); ++level) {
+    const std::vector<double> levels(n, states.t[level]);
+    const std::vector<float> x0 = model.predict(states.z[level], levels, View::x0).to_host();
+    const std::vector<double> noise = model.predict(states.z[level], levels, View::eps).to_host_double();
+    reference.posterior_mean.insert(reference.posterior_mean.end(), x0.begin(), x0.end());
+    const std::size_t d = noise.size() / n;
+    for (std::size_t i = 0; i < n; ++i) {
+      double norm = 0.0;
+      for (std::size_t j = i * d; j < (i + 1) * d; ++j) norm += noise[j] * noise[j] / static_cast<double>(d);
+      reference.norm.push_back(norm);
+    }
+  }
+  reference.states = std::move(states);
+  return reference;
+}
+
 ProbeRecords probe(ScoreModel& model, const ProbeReference& reference) {
   const NoGrad guard;
   const ProbeStates& states = reference.states;

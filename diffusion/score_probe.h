@@ -41,6 +41,8 @@ struct ProbeReference {
   std::vector<std::int64_t> nearest;
 };
 ProbeReference reference_at(ProbeStates states, const EmpiricalScore& empirical, const Process& process);
+/// The same against any other model (the law the data came from, where it is known): posterior_mean and norm alone.
+ProbeReference reference_at(ProbeStates states, ScoreModel& model);
 
 /// Per-sample records of one model at one region.
 struct ProbeRecords {
