@@ -7,6 +7,8 @@
 
 #include "autograd/ops/loss.h"
 #include "autograd/ops/shape.h"
+#include "diffusion/likelihood.h"
+#include "diffusion/samplers.h"
 #include "experiments/common/checkpoint_options.h"
 #include "experiments/common/command_line.h"
 #include "experiments/common/log.h"
@@ -28,6 +30,9 @@ const Program program = {
          "y.npy "
          "--grads g.safetensors --out o.npz",
          "adds each sample's squared error of the raw output against y, and the gradients of its mean"},
+        {"evaluate_score --checkpoint run/checkpoints/step-00020000 --points x.npy --likelihood 4 --bin-width 0.00784 "
+         "--out o.npz",
+         "the log-likelihood of clean images under the probability-flow ODE, its divergence by 4 random signs each"},
         {"evaluate_score --checkpoint google/ddpm-cifar10-32 --points z.npy --timesteps ts.npy --out o.npz",
          "queries a network that diffusers saved as it is queried there"},
     }};
@@ -38,6 +43,8 @@ struct Options {
   std::string points, t, timesteps, labels, target, grads, out;
   std::vector<std::string> views = {"eps", "x0", "v", "score"};
   std::int64_t batch = 32;
+  std::optional<std::int64_t> likelihood;
+  double bin_width = 1.0, tolerance = 1e-4;
 };
 
 void declare(CommandLine& line, Options& options) {
@@ -61,6 +68,22 @@ void declare(CommandLine& line, Options& options) {
   app.add_option("--batch", options.batch, "Points that pass the network at once")
       ->check(CLI::PositiveNumber)
       ->group("Query");
+  const auto likelihood = [&](const char* name, auto& value, const char* text) {
+    return app.add_option(name, value, text)->group("Likelihood");
+  };
+  CLI::Option* probes = likelihood("--likelihood", options.likelihood,
+                                   "Instead of --t: log_likelihood and bits_per_dim of clean --points; the number of "
+                                   "random signs for the divergence, 0: exactly, one pass a dimension")
+                            ->check(CLI::NonNegativeNumber)
+                            ->excludes(t)
+                            ->type_name("PROBES");
+  likelihood("--bin-width", options.bin_width,
+             "Of bits_per_dim: the side of a pixel's cell, 1/127.5 for dequantised bytes; 1: differential bits")
+      ->check(CLI::PositiveNumber)
+      ->needs(probes);
+  likelihood("--tolerance", options.tolerance, "Of the adaptive integration, relative and absolute")
+      ->check(CLI::PositiveNumber)
+      ->needs(probes);
   add_options(line, options.compute);
 }
 
@@ -112,7 +135,7 @@ Query read_query(const Options& options, const Network& network) {
   Query query;
   query.points = read_pictures(options.points, network.in_channels());
   require(query.count() > 0, "{}: no points", options.points);
-  query.levels = read_levels(options.t.empty() ? options.timesteps : options.t, query.count());
+  if (!options.likelihood) query.levels = read_levels(options.t.empty() ? options.timesteps : options.t, query.count());
   if (!options.labels.empty()) query.labels = read_labels(options.labels, query.count(), network.label_classes());
   if (network.label_classes() > 0 && options.labels.empty())
     throw UsageError(fmt::format("--labels: needed by this network of {} classes", network.label_classes()));
@@ -210,8 +233,43 @@ void write_gradients(const std::string& file, const OpenedCheckpoint& opened) {
   write_parameters(file, gradients);
 }
 
+void evaluate_likelihood(const Options& options) {
+  if (!options.timesteps.empty() || !options.target.empty())
+    throw UsageError("--likelihood: of clean points, to which --timesteps and --target say nothing");
+  OpenedCheckpoint opened = open_checkpoint(options.checkpoint, apply(options.compute));
+  NetworkScore model = opened.score_model();
+  const Query query = read_query(options, *opened.network);
+  io::NpzWriter writer(options.out);
+  Progress progress;
+  Progress::Stage stage(progress, "likelihood", query.count());
+  std::vector<double> values;
+  for (std::int64_t first = 0; first < query.count(); first += options.batch) {
+    const std::int64_t count = std::min(options.batch, query.count() - first);
+    const LikelihoodOptions settings{.probes = *options.likelihood,
+                                     .relative_tolerance = options.tolerance,
+                                     .absolute_tolerance = options.tolerance,
+                                     .t_start = sampling_start(model.process(), model.parameterisation()),
+                                     .seed = options.compute.seed,
+                                     .first_sample = first,
+                                     .batch = options.batch,
+                                     .on_step = [] {
+                                       if (stop_requested()) stop("nothing was written");
+                                     }};
+    const std::vector<double> part =
+        log_likelihood(model, to_channels_last(rows_of(query.points, first, count, model.device())), settings,
+                       query.labels ? rows_of(*query.labels, first, count, model.device()) : Tensor());
+    values.insert(values.end(), part.begin(), part.end());
+    stage.advance(count);
+  }
+  writer.add("log_likelihood", values, {query.count()});
+  writer.add("bits_per_dim", bits_per_dimension(values, query.pixels(), options.bin_width), {query.count()});
+  writer.commit();
+}
+
 void evaluate(const Options& options) {
-  if (options.t.empty() == options.timesteps.empty()) throw UsageError("one of --t and --timesteps is needed");
+  if (options.likelihood) return evaluate_likelihood(options);
+  if (options.t.empty() == options.timesteps.empty())
+    throw UsageError("one of --t, --timesteps and --likelihood is needed");
   std::vector<View> views;
   for (const std::string& name : options.views) views.push_back(parse_view(name));
   const Device device = apply(options.compute);

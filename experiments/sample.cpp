@@ -7,6 +7,7 @@
 
 #include "autograd/ops/shape.h"
 #include "diffusion/data/png.h"
+#include "diffusion/memorization.h"
 #include "diffusion/samplers.h"
 #include "experiments/common/checkpoint_options.h"
 #include "experiments/common/command_line.h"
@@ -16,7 +17,9 @@
 #include "experiments/common/report.h"
 #include "experiments/common/resources.h"
 #include "experiments/common/run_folder.h"
+#include "experiments/common/sample_quality.h"
 #include "experiments/common/signals.h"
+#include "experiments/common/training.h"
 #include "nn/io/npy.h"
 
 namespace tweedie::experiments {
@@ -32,6 +35,13 @@ const Program program = {
          "the same flow with adaptive steps"},
         {"sample --checkpoint run/checkpoints/step-00020000 --restart-from x.npy --restart-t 0.6 --out restarted",
          "noises the images x (N, C, H, W) to t = 0.6 and takes them back"},
+        {"sample --checkpoint run/checkpoints/step-00020000 --n 1000 --data fashion-mnist --resolution 16 --subset "
+         "2000 "
+         "--out judged",
+         "adds distances to held-out images, precision and recall, and what each criterion calls memorised"},
+        {"sample --checkpoint first/checkpoints/step-00020000 --compare-with second/checkpoints/step-00020000 --n 256 "
+         "--out pair",
+         "do two networks make the same images of the same noise?"},
         {"sample --checkpoint google/ddpm-cifar10-32 --process vp-song --view eps --sampler ancestral --steps 250 --n "
          "16 "
          "--out cifar",
@@ -41,7 +51,8 @@ const Program program = {
 struct Options {
   ComputeOptions compute;
   CheckpointOptions checkpoint;
-  std::string out, sampler = "heun", grid, restart_from;
+  DataOptions data{.data = ""};
+  std::string out, sampler = "heun", grid, restart_from, compare_with;
   bool overwrite = false, keep_noise = false, graph = false;
   std::int64_t n = 16, steps = 50, batch = 16;
   std::optional<double> t_start, t_end, restart_t;
@@ -85,6 +96,12 @@ void declare(CommandLine& line, Options& options) {
                           ->excludes(n);
   CLI::Option* level = add("--restart-t", options.restart_t, "The level they are noised to", "NUMBER")->needs(from);
   from->needs(level);
+  app.add_option("--compare-with", options.compare_with,
+                 "Another checkpoint: its samples from the same noise, and how they correlate")
+      ->type_name("DIR")
+      ->group("Measures");
+  // The data that the network was trained on: with --data, samples are judged beside them.
+  add_options(line, options.data);
   add_options(line, options.compute);
 }
 
@@ -245,6 +262,34 @@ std::vector<Picture> pictures(const RunFolder& run, std::span<const float> sampl
   return {picture_from_file(file, fmt::format("{}: {} of {}", caption, shown, plan.count))};
 }
 
+/// Samples of another checkpoint from the same noise, and their mean-removed correlation with ours, pair by pair; the
+/// mean is that of both networks' samples.
+nlohmann::ordered_json compare(const Options& options, const std::vector<float>& samples, const Plan& plan,
+                               const RunFolder& run) {
+  CheckpointOptions other_options = options.checkpoint;
+  other_options.folder = options.compare_with;
+  const OpenedCheckpoint opened = open_checkpoint(other_options, apply(options.compute));
+  NetworkScore other = opened.score_model();
+  const std::vector<float> others = draw(options, other, plan);
+  std::vector<float> both = samples;
+  both.insert(both.end(), others.begin(), others.end());
+  const std::vector<double> centre = mean_image(data::make_image_set(
+      "samples", data::Split::train, {2 * plan.count, plan.height, plan.width, plan.channels}, std::span(both)));
+  const std::vector<double> correlations = paired_correlation(samples, others, centre);
+  // What chance likeness makes: each sample beside the other network's next one.
+  std::vector<float> shifted(others.begin() + plan.height * plan.width * plan.channels, others.end());
+  shifted.insert(shifted.end(), others.begin(), others.begin() + plan.height * plan.width * plan.channels);
+  const std::vector<double> chance = paired_correlation(samples, shifted, centre);
+  io::write_npy(run.arrays() / "compared.npy", channels_first(others, plan),
+                {plan.count, plan.channels, plan.height, plan.width});
+  io::write_npy(run.arrays() / "correlation.npy", correlations, {plan.count});
+  const auto json_of = [&](const std::vector<double>& values) {
+    const Estimate estimate = bootstrap_mean(values, {.seed = options.compute.seed});
+    return nlohmann::ordered_json{{"value", estimate.value}, {"low", estimate.low}, {"high", estimate.high}};
+  };
+  return {{"correlation", json_of(correlations)}, {"correlation_of_other_noise", json_of(chance)}};
+}
+
 void write_report(const CommandLine& line, const Options& options, const RunFolder& run, const OpenedCheckpoint& opened,
                   const std::vector<float>& samples, const Plan& plan, const nlohmann::ordered_json& results) {
   const bool restarted = plan.restart.defined();
@@ -260,14 +305,28 @@ void write_report(const CommandLine& line, const Options& options, const RunFold
     report.gallery(pictures(run, before, plan, "restart", "the images before they were noised"), "");
   }
   Table table{.columns = {"quantity", "value"}, .rows = {}};
-  for (const auto& [key, value] : results.items()) table.rows.push_back({key, value.dump()});
+  for (const auto& [key, value] : results.items())
+    if (!value.is_structured()) table.rows.push_back({key, value.dump()});
   report.table(table, "Pixels of all samples, in units where black is -1 and white 1");
+  if (results.contains("quality")) add_sample_quality(report, results.at("quality"));
+  if (results.contains("compared")) {
+    report.section("Two networks from the same noise");
+    Table pairs{.columns = {"pairs", "mean-removed correlation", "95 % from", "to"}, .rows = {}};
+    for (const auto& [key, value] : results.at("compared").items())
+      pairs.rows.push_back({key == "correlation" ? "same noise" : "other noise",
+                            fmt::format("{:.4f}", value.at("value").get<double>()),
+                            fmt::format("{:.4f}", value.at("low").get<double>()),
+                            fmt::format("{:.4f}", value.at("high").get<double>())});
+    report.table(pairs, fmt::format("Against {}", options.compare_with));
+  }
   report.write(run.report());
 }
 
 void sample(const Options& options, const CommandLine& line) {
   const Device device = apply(options.compute);
   RunFolder::check(options.out, options.overwrite ? Existing::overwrite : Existing::refuse);
+  std::optional<TrainingData> judged_by;
+  if (!options.data.data.empty()) judged_by = load_training_data(options.data);
   const OpenedCheckpoint opened = open_checkpoint(options.checkpoint, device);
   NetworkScore model = opened.score_model();
   const Plan plan = make_plan(options, opened, model);
@@ -289,7 +348,9 @@ void sample(const Options& options, const CommandLine& line) {
   io::write_npy(run.arrays() / "samples.npy", channels_first(samples, plan),
                 {plan.count, plan.channels, plan.height, plan.width});
   if (!plan.labels.empty()) io::write_npy(run.arrays() / "labels.npy", plan.labels, {plan.count});
-  const nlohmann::ordered_json results = summary(samples, plan);
+  nlohmann::ordered_json results = summary(samples, plan);
+  if (judged_by) results["quality"] = sample_quality(samples, *judged_by, options.compute.seed, device);
+  if (!options.compare_with.empty()) results["compared"] = compare(options, samples, plan, run);
   write_report(line, options, run, opened, samples, plan, results);
   run.write_results(results);
   fmt::print("{}\n", run.report().string());
