@@ -1,5 +1,3 @@
-#include <oneapi/dnnl/dnnl.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -8,6 +6,7 @@
 
 #include "kernels/empirical_score/posterior.h"
 #include "kernels/empirical_score/tile_kernels.h"
+#include "kernels/empirical_score/tile_products.h"
 #include "kernels/runtime/parallel.h"
 
 namespace tweedie {
@@ -127,28 +126,19 @@ std::vector<Group> group_by_label(const EvaluateEmpiricalScore& arguments) {
   return list;
 }
 
-void multiply(bool transpose_b, std::int64_t m, std::int64_t n, std::int64_t k, const float* a, const float* b,
-              float* c) {
-  const dnnl_status_t status =
-      dnnl_sgemm('N', transpose_b ? 'T' : 'N', m, n, k, 1.0f, a, k, b, transpose_b ? k : n, 0.0f, c, n);
-  require(status == dnnl_success, "evaluate_empirical_score: oneDNN's sgemm of {} x {} x {} failed with status {}", m,
-          n, k, static_cast<int>(status));
-}
-
 /// One pass over a group's data for a block of its points.
 class BlockPass {
  public:
   BlockPass(Stream& stream, const EvaluateEmpiricalScore& arguments, const StoredData& data, const Group& group,
             std::span<const std::int64_t> points, Precision precision)
-      : arguments_(arguments), data_(data), group_(group), points_(points), allocator_(stream.allocator()) {
+      : arguments_(arguments),
+        data_(data),
+        group_(group),
+        points_(points),
+        tile_capacity_(std::min<std::int64_t>(tile_rows, static_cast<std::int64_t>(group.rows.size()))),
+        norms_(stream.allocator(), tile_capacity_),
+        queries_(stream.allocator(), static_cast<std::int64_t>(points.size()) * data.copies() * data.dimension()) {
     const std::int64_t count = static_cast<std::int64_t>(points.size()), dimension = data.dimension();
-    tile_capacity_ = std::min<std::int64_t>(tile_rows, static_cast<std::int64_t>(group.rows.size()));
-    const std::int64_t rows = count * data.copies();
-    queries_ = floats(rows * dimension);
-    tile_ = floats(tile_capacity_ * dimension);
-    norms_ = floats(tile_capacity_);
-    products_ = floats(rows * tile_capacity_);
-    means_ = floats(rows * dimension);
     const Array& lists = arguments.neighbours ? arguments.neighbours : arguments.neighbour_distances;
     wanted_ = {.posterior = arguments.x0 || arguments.score || arguments.entropy || arguments.effective_count ||
                             arguments.covariance_trace || arguments.log_sum,
@@ -158,16 +148,13 @@ class BlockPass {
     for (std::int64_t i = 0; i < count; ++i) {
       const std::int64_t b = points[i];
       const auto frame = data.frame(arguments.points, b, read(arguments.alpha, b), read(arguments.sigma, b));
-      data.tile_query(frame, queries_ + i * dimension,
-                      data.copies() == 2 ? queries_ + (count + i) * dimension : nullptr);
+      data.tile_query(frame, queries_.data() + i * dimension,
+                      data.copies() == 2 ? queries_.data() + (count + i) * dimension : nullptr);
       posteriors_.emplace_back(data, frame, static_cast<std::int64_t>(group.rows.size()) * data.copies(), wanted_,
                                excluded(b), precision);
     }
-  }
-  BlockPass(const BlockPass&) = delete;
-  BlockPass& operator=(const BlockPass&) = delete;
-  ~BlockPass() {
-    for (float* memory : memory_) allocator_.release(memory);
+    products_ = empirical::make_tile_products(stream.allocator(), data, queries_.data(), count * data.copies(),
+                                              tile_capacity_);
   }
 
   /// Writes the results of the points, but for those returned, whose results float32 sums would spoil.
@@ -186,26 +173,20 @@ class BlockPass {
   }
 
  private:
-  float* floats(std::int64_t count) {
-    memory_.push_back(static_cast<float*>(allocator_.allocate(static_cast<std::size_t>(count) * sizeof(float))));
-    return memory_.back();
-  }
   std::int64_t excluded(std::int64_t b) const {
     return arguments_.excluded ? arguments_.excluded.as<std::int64_t>()[b] : -1;
   }
 
   void take_tile(std::span<const std::int64_t> rows) {
-    const std::int64_t width = static_cast<std::int64_t>(rows.size()), dimension = data_.dimension();
+    const std::int64_t width = static_cast<std::int64_t>(rows.size());
     const std::int64_t count = static_cast<std::int64_t>(points_.size()), copies = data_.copies();
-    parallel_for(width, 16, [&](std::int64_t first, std::int64_t last) {
-      for (std::int64_t i = first; i < last; ++i) {
-        data_.tile_row(rows[i], tile_ + i * dimension);
-        norms_[i] = data_.tile_squared_norm(rows[i]);
-      }
-    });
-    const double largest = std::sqrt(static_cast<double>(*std::max_element(norms_, norms_ + width)));
-    const empirical::Tile tile{rows, norms_, largest};
-    multiply(true, count * copies, width, dimension, queries_, tile_, products_);
+    float largest = 0.0f;
+    for (std::int64_t i = 0; i < width; ++i) {
+      norms_.data()[i] = data_.tile_squared_norm(rows[i]);
+      largest = std::max(largest, norms_.data()[i]);
+    }
+    const empirical::Tile tile{rows, norms_.data(), std::sqrt(static_cast<double>(largest)), products_->error_bound()};
+    products_->take_tile(rows);
 
     std::vector<std::optional<double>> dense(static_cast<std::size_t>(count * copies));
     parallel_for(count, 1, [&](std::int64_t first, std::int64_t last) {
@@ -213,23 +194,22 @@ class BlockPass {
       for (std::int64_t i = first; i < last; ++i)
         for (std::int64_t copy = 0; copy < copies; ++copy) {
           const std::int64_t row = copy * count + i;
-          dense[row] = posteriors_[i].take_row(tile, copy == 1, products_ + row * width, scratch);
+          dense[row] = posteriors_[i].take_row(tile, copy == 1, products_->row(row), scratch);
         }
     });
     // Only the rows with many data of weight go through the second product.
-    std::vector<std::int64_t> place(dense.size());
-    std::int64_t active = 0;
+    std::vector<std::int64_t> active, place(dense.size());
     for (std::int64_t row = 0; row < count * copies; ++row) {
       if (!dense[row]) continue;
-      if (active != row) std::copy_n(products_ + row * width, width, products_ + active * width);
-      place[row] = active++;
+      place[row] = static_cast<std::int64_t>(active.size());
+      active.push_back(row);
     }
-    if (active == 0) return;
-    multiply(false, active, dimension, width, products_, tile_, means_);
+    if (active.empty()) return;
+    products_->sum_tile(active);
     parallel_for(count, 1, [&](std::int64_t first, std::int64_t last) {
       for (std::int64_t i = first; i < last; ++i)
         for (std::int64_t row = i; row < count * copies; row += count)
-          if (dense[row]) posteriors_[i].take_dense_mean(means_ + place[row] * dimension, row != i, *dense[row]);
+          if (dense[row]) posteriors_[i].take_dense_mean(products_->sum(place[row]), row != i, *dense[row]);
     });
   }
 
@@ -290,11 +270,10 @@ class BlockPass {
   const StoredData& data_;
   const Group& group_;
   std::span<const std::int64_t> points_;
-  Allocator& allocator_;
-  std::vector<float*> memory_;
-  std::int64_t tile_capacity_ = 0;
+  std::int64_t tile_capacity_;
+  Buffer<float> norms_, queries_;
+  std::unique_ptr<empirical::TileProducts> products_;
   empirical::Wanted wanted_;
-  float *queries_ = nullptr, *tile_ = nullptr, *norms_ = nullptr, *products_ = nullptr, *means_ = nullptr;
   std::vector<Posterior> posteriors_;
 };
 

@@ -101,8 +101,8 @@ std::optional<double> Posterior::take_row(const Tile& tile, bool flipped, float*
   if (excludes) row[excluded_position] = lowest;
 
   const double norm = tile.largest_norm;
-  const double error = unit_roundoff * (static_cast<double>(data_.dimension() + 8) * frame_.tile_norm * norm +
-                                        2.0 * frame_.alpha * norm * norm);
+  const double error =
+      unit_roundoff * ((tile.product_error + 2.0) * frame_.tile_norm * norm + 2.0 * frame_.alpha * norm * norm);
   const RowRange range =
       finish_row(row, tile.squared_norms, to_float(frame_.alpha / 2.0), to_float(shell_target_), count);
   if (excludes) row[excluded_position] = lowest;

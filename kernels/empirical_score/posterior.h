@@ -14,6 +14,7 @@ struct Tile {
   std::span<const std::int64_t> rows;  // ascending
   const float* squared_norms;          // |y|^2
   double largest_norm;                 // of y
+  double product_error;                // a product q . y is off by at most this times 2^-24 |q||y|
 };
 
 /// Weights, their mean and spread: sum w, sum w v / sum w, sum w |v - mean|^2 and sum w log w, for weights relative to
@@ -54,7 +55,7 @@ struct RowScratch {
 
 /// The posterior over the data of one point, gathered tile by tile.
 ///
-/// The float32 product behind h = q . y - alpha/2 |y|^2 has an error of at most (d + 8) 2^-24 |q||y| and, in practice,
+/// The product behind h = q . y - alpha/2 |y|^2 has an error of at most `product_error` 2^-24 |q||y| and, in practice,
 /// one like sqrt(d) 2^-24 |q||y|; log weights are h alpha / sigma^2 and inherit it. So
 ///  - data whose weight is within `margin` of the largest, less twice that bound, are kept as candidates, and their
 ///    weights, mean and spread formed in double from differences. At small sigma that is all;

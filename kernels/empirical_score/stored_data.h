@@ -32,6 +32,9 @@ class StoredData {
   std::int64_t dimension() const { return dimension_; }
   std::int64_t copies() const { return permutation_.empty() ? 1 : 2; }
   double tile_unit() const { return tile_unit_; }
+  float tile_scale() const { return tile_scale_; }
+  bool are_bytes() const { return data_.dtype == DType::uint8; }
+  const std::uint8_t* bytes(std::int64_t row) const { return data_.as<std::uint8_t>() + row * dimension_; }
   const std::vector<std::int32_t>& permutation() const { return permutation_; }
   bool is_flipped(std::int64_t index) const { return index >= rows_; }
   double offset() const { return offset_; }
