@@ -135,6 +135,7 @@ void run_case(benchmark::State& state, const OperationCase& operation, Device de
     arrays.push_back(tensors.back().array());
   }
   Stream& stream = default_stream(device);
+  if (operation.prepare) operation.prepare(stream, arrays);
   const Work before = work_done();
   operation.run(stream, arrays);
   stream.synchronize();

@@ -21,7 +21,7 @@ const hn::ScalableTag<double> doubles;
 const hn::Rebind<std::int32_t, decltype(doubles)> half_integers;
 const hn::Rebind<float, decltype(doubles)> half_floats;
 
-constexpr float most_whole = 0x1p24f - 8.0f;     // the largest k
+constexpr float most_whole = 0x1p24f - 8.0f;      // the largest k
 constexpr float smallest_largest_value = 1e-30f;  // below, a step would not be a normal number
 
 float largest_of(const float* values, std::int64_t count) {
@@ -64,24 +64,27 @@ WholeRow write_digits_of(const float* values, const Digits<std::uint8_t>& digits
   return {1.0 / static_cast<double>(inverse_step), sum};
 }
 
-void combine(const Digits<const std::int32_t>& digits, double factor, const double* offsets, double scale,
-             double constant, float* out, std::int64_t count) {
+void combine(const WholeSums& sums, double constant, double rate, const double* addends, float* out,
+             std::int64_t count) {
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(doubles));
+  const Digits<const std::int32_t>& digits = sums.digits;
   const auto upper = hn::Set(doubles, 65536.0), middle = hn::Set(doubles, 256.0);
-  const auto offset_factor = hn::Set(doubles, factor), step = hn::Set(doubles, scale);
-  const auto subtracted = hn::Set(doubles, constant);
-  const auto load = [&](const std::int32_t* x)
-                        HWY_ATTR { return hn::PromoteTo(doubles, hn::LoadU(half_integers, x)); };
+  const auto factor = hn::Set(doubles, sums.factor), step = hn::Set(doubles, sums.scale);
+  const auto subtracted = hn::Set(doubles, constant), slope = hn::Set(doubles, rate);
+  const auto load = [&](const std::int32_t* x) HWY_ATTR { return hn::PromoteTo(doubles, hn::LoadU(half_integers, x)); };
   std::int64_t i = 0;
   for (; i + lanes <= count; i += lanes) {
     auto whole = hn::MulAdd(load(digits.high + i), upper, load(digits.low + i));
     whole = hn::MulAdd(load(digits.middle + i), middle, whole);
-    whole = hn::NegMulAdd(offset_factor, hn::LoadU(doubles, offsets + i), whole);
-    hn::StoreU(hn::DemoteTo(half_floats, hn::MulSub(whole, step, subtracted)), half_floats, out + i);
+    whole = hn::NegMulAdd(factor, hn::LoadU(doubles, sums.offsets + i), whole);
+    const auto other = hn::MulAdd(slope, hn::LoadU(doubles, addends + i), subtracted);
+    hn::StoreU(hn::DemoteTo(half_floats, hn::MulSub(whole, step, other)), half_floats, out + i);
   }
-  for (; i < count; ++i)
-    out[i] = static_cast<float>(
-        scale * (65536.0 * digits.high[i] + 256.0 * digits.middle[i] + digits.low[i] - factor * offsets[i]) - constant);
+  for (; i < count; ++i) {
+    const double whole =
+        65536.0 * digits.high[i] + 256.0 * digits.middle[i] + digits.low[i] - sums.factor * sums.offsets[i];
+    out[i] = static_cast<float>(sums.scale * whole - constant - rate * addends[i]);
+  }
 }
 
 }  // namespace
@@ -98,9 +101,9 @@ HWY_EXPORT(combine);
 WholeRow write_digits(const float* values, const Digits<std::uint8_t>& digits, std::int64_t count) {
   return HWY_DYNAMIC_DISPATCH(write_digits_of)(values, digits, count);
 }
-void combine_digits(const Digits<const std::int32_t>& digits, double factor, const double* offsets, double scale,
-                    double constant, float* out, std::int64_t count) {
-  HWY_DYNAMIC_DISPATCH(combine)(digits, factor, offsets, scale, constant, out, count);
+void combine_digits(const WholeSums& sums, double constant, double rate, const double* addends, float* out,
+                    std::int64_t count) {
+  HWY_DYNAMIC_DISPATCH(combine)(sums, constant, rate, addends, out, count);
 }
 
 std::int64_t centre_bytes_at_128(const std::uint8_t* x, std::int8_t* y, std::int64_t count) {

@@ -22,9 +22,16 @@ struct WholeRow {
 /// lane, so that equal values are right on average.
 WholeRow write_digits(const float* values, const Digits<std::uint8_t>& digits, std::int64_t count);
 
-/// out[i] = scale (2^16 high[i] + 2^8 middle[i] + low[i] - factor offsets[i]) - constant, formed in double.
-void combine_digits(const Digits<const std::int32_t>& digits, double factor, const double* offsets, double scale,
-                    double constant, float* out, std::int64_t count);
+/// 2^16 high[i] + 2^8 middle[i] + low[i] - factor offsets[i] of sums of digits, in units of `scale`.
+struct WholeSums {
+  Digits<const std::int32_t> digits;
+  double factor;
+  const double* offsets;
+  double scale;
+};
+/// out[i] = the sum - constant - rate addends[i], formed in double.
+void combine_digits(const WholeSums& sums, double constant, double rate, const double* addends, float* out,
+                    std::int64_t count);
 
 /// y[j] = x[j] - 128; returns the sum of y.
 std::int64_t centre_bytes_at_128(const std::uint8_t* x, std::int8_t* y, std::int64_t count);

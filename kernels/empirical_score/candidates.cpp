@@ -46,9 +46,9 @@ std::vector<Candidate> NearestList::finish(const StoredData& data, const PointFr
   return std::move(candidates_);
 }
 
-void ShellList::narrow(float below, float above, double error) {
-  below_ = std::max(below_, static_cast<double>(below));
-  above_ = std::min(above_, static_cast<double>(above));
+void ShellList::narrow(double below, double above, double error) {
+  below_ = std::max(below_, below);
+  above_ = std::min(above_, above);
   error_ = std::max(error_, error);
 }
 

@@ -44,8 +44,8 @@ class NearestList {
 /// The datum whose distance is closest to sigma sqrt(d).
 class ShellList {
  public:
-  /// Takes in a tile's closest h on either side of the target (lowest() and max() where there is none).
-  void narrow(float below, float above, double error);
+  /// Takes in a tile's closest h on either side of the target (float's lowest() and max() where there is none).
+  void narrow(double below, double above, double error);
   double low() const { return below_ - 4.0 * error_; }
   double high() const { return above_ + 4.0 * error_; }
   void add(const Candidate& candidate, const StoredData& data, const PointFrame& frame);

@@ -42,49 +42,52 @@ inline std::vector<OperationCase> empirical_score_cases() {
     const auto row = [&](const char* name, double scale) {
       return Operand{.name = name, .shape = {batch}, .fill = Fill::positive, .scale = scale};
     };
-    cases.push_back({"evaluate_empirical_score",
-                     fmt::format("{} n={} d={} b={} sigma={}{}", name_of(dtype), rows, width, batch, sigma,
-                                 mirror ? " mirrored" : ""),
-                     {data_operand(rows, width, dtype),
-                      prepared("centre", width),
-                      prepared("squared_norms", rows),
-                      {.name = "points", .shape = {batch, width}},
-                      row("alpha", 1.0),
-                      row("sigma", sigma),
-                      output("x0", {batch, width}),
-                      output("score", {batch, width}),
-                      output("neighbours", {batch, neighbours}, DType::int64),
-                      output("neighbour_distances", {batch, neighbours}),
-                      output("entropy", {batch}),
-                      output("effective_count", {batch}),
-                      output("covariance_trace", {batch}),
-                      output("r_star", {batch}),
-                      output("r_star_index", {batch}, DType::int64),
-                      output("log_sum", {batch})},
-                     [=](Stream& stream, std::span<const Array> a) {
-                       const ImageExtents mirrored = mirror ? image : ImageExtents{};
-                       // The evaluation needs prepared data, so a case times both.
-                       prepare_empirical_data(
-                           stream, {.data = a[0], .centre = a[1], .squared_norms = a[2], .mirrored = mirrored});
-                       evaluate_empirical_score(stream, {.data = a[0],
-                                                         .centre = a[1],
-                                                         .squared_norms = a[2],
-                                                         .points = a[3],
-                                                         .alpha = a[4],
-                                                         .sigma = a[5],
-                                                         .x0 = a[6],
-                                                         .score = a[7],
-                                                         .neighbours = a[8],
-                                                         .neighbour_distances = a[9],
-                                                         .entropy = a[10],
-                                                         .effective_count = a[11],
-                                                         .covariance_trace = a[12],
-                                                         .r_star = a[13],
-                                                         .r_star_index = a[14],
-                                                         .log_sum = a[15],
-                                                         .mirrored = mirrored});
-                     },
-                     level});
+    cases.push_back(
+        {"evaluate_empirical_score",
+         fmt::format("{} n={} d={} b={} sigma={}{}", name_of(dtype), rows, width, batch, sigma,
+                     mirror ? " mirrored" : ""),
+         {data_operand(rows, width, dtype),
+          prepared("centre", width),
+          prepared("squared_norms", rows),
+          {.name = "points", .shape = {batch, width}},
+          row("alpha", 1.0),
+          row("sigma", sigma),
+          output("x0", {batch, width}),
+          output("score", {batch, width}),
+          output("neighbours", {batch, neighbours}, DType::int64),
+          output("neighbour_distances", {batch, neighbours}),
+          output("entropy", {batch}),
+          output("effective_count", {batch}),
+          output("covariance_trace", {batch}),
+          output("r_star", {batch}),
+          output("r_star_index", {batch}, DType::int64),
+          output("log_sum", {batch})},
+         [=](Stream& stream, std::span<const Array> a) {
+           const ImageExtents mirrored = mirror ? image : ImageExtents{};
+           evaluate_empirical_score(stream, {.data = a[0],
+                                             .centre = a[1],
+                                             .squared_norms = a[2],
+                                             .points = a[3],
+                                             .alpha = a[4],
+                                             .sigma = a[5],
+                                             .x0 = a[6],
+                                             .score = a[7],
+                                             .neighbours = a[8],
+                                             .neighbour_distances = a[9],
+                                             .entropy = a[10],
+                                             .effective_count = a[11],
+                                             .covariance_trace = a[12],
+                                             .r_star = a[13],
+                                             .r_star_index = a[14],
+                                             .log_sum = a[15],
+                                             .mirrored = mirrored});
+         },
+         level,
+         [=](Stream& stream, std::span<const Array> a) {
+           prepare_empirical_data(
+               stream,
+               {.data = a[0], .centre = a[1], .squared_norms = a[2], .mirrored = mirror ? image : ImageExtents{}});
+         }});
   };
   for (const DType dtype : {DType::uint8, DType::float32}) {
     for (const bool mirror : {false, true}) {

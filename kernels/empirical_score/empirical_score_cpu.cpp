@@ -5,7 +5,6 @@
 #include <numeric>
 
 #include "kernels/empirical_score/posterior.h"
-#include "kernels/empirical_score/tile_kernels.h"
 #include "kernels/empirical_score/tile_products.h"
 #include "kernels/runtime/parallel.h"
 
@@ -136,7 +135,6 @@ class BlockPass {
         group_(group),
         points_(points),
         tile_capacity_(std::min<std::int64_t>(tile_rows, static_cast<std::int64_t>(group.rows.size()))),
-        norms_(stream.allocator(), tile_capacity_),
         queries_(stream.allocator(), static_cast<std::int64_t>(points.size()) * data.copies() * data.dimension()) {
     const std::int64_t count = static_cast<std::int64_t>(points.size()), dimension = data.dimension();
     const Array& lists = arguments.neighbours ? arguments.neighbours : arguments.neighbour_distances;
@@ -144,17 +142,19 @@ class BlockPass {
                             arguments.covariance_trace || arguments.log_sum,
                .shell = arguments.r_star || arguments.r_star_index,
                .neighbours = lists ? lists.shape[1] : 0};
-    posteriors_.reserve(points.size());
+    std::vector<empirical::PointFrame> frames;
     for (std::int64_t i = 0; i < count; ++i) {
       const std::int64_t b = points[i];
-      const auto frame = data.frame(arguments.points, b, read(arguments.alpha, b), read(arguments.sigma, b));
-      data.tile_query(frame, queries_.data() + i * dimension,
+      frames.push_back(data.frame(arguments.points, b, read(arguments.alpha, b), read(arguments.sigma, b)));
+      data.tile_query(frames.back(), queries_.data() + i * dimension,
                       data.copies() == 2 ? queries_.data() + (count + i) * dimension : nullptr);
-      posteriors_.emplace_back(data, frame, static_cast<std::int64_t>(group.rows.size()) * data.copies(), wanted_,
-                               excluded(b), precision);
     }
-    products_ = empirical::make_tile_products(stream.allocator(), data, queries_.data(), count * data.copies(),
-                                              tile_capacity_);
+    products_ =
+        empirical::make_tile_products(stream.allocator(), data, queries_.data(), count * data.copies(), tile_capacity_);
+    posteriors_.reserve(points.size());
+    for (std::int64_t i = 0; i < count; ++i)
+      posteriors_.emplace_back(data, std::move(frames[i]), static_cast<std::int64_t>(group.rows.size()) * data.copies(),
+                               wanted_, excluded(points[i]), products_->error(i), precision);
   }
 
   /// Writes the results of the points, but for those returned, whose results float32 sums would spoil.
@@ -178,23 +178,15 @@ class BlockPass {
   }
 
   void take_tile(std::span<const std::int64_t> rows) {
-    const std::int64_t width = static_cast<std::int64_t>(rows.size());
     const std::int64_t count = static_cast<std::int64_t>(points_.size()), copies = data_.copies();
-    float largest = 0.0f;
-    for (std::int64_t i = 0; i < width; ++i) {
-      norms_.data()[i] = data_.tile_squared_norm(rows[i]);
-      largest = std::max(largest, norms_.data()[i]);
-    }
-    const empirical::Tile tile{rows, norms_.data(), std::sqrt(static_cast<double>(largest)), products_->error_bound()};
     products_->take_tile(rows);
-
     std::vector<std::optional<double>> dense(static_cast<std::size_t>(count * copies));
     parallel_for(count, 1, [&](std::int64_t first, std::int64_t last) {
-      empirical::RowScratch scratch(width);
+      empirical::RowScratch scratch(products_->width());
       for (std::int64_t i = first; i < last; ++i)
         for (std::int64_t copy = 0; copy < copies; ++copy) {
-          const std::int64_t row = copy * count + i;
-          dense[row] = posteriors_[i].take_row(tile, copy == 1, products_->row(row), scratch);
+          const std::int64_t query = copy * count + i;
+          dense[query] = posteriors_[i].take_row(*products_, rows, query, copy == 1, scratch);
         }
     });
     // Only the rows with many data of weight go through the second product.
@@ -271,7 +263,7 @@ class BlockPass {
   const Group& group_;
   std::span<const std::int64_t> points_;
   std::int64_t tile_capacity_;
-  Buffer<float> norms_, queries_;
+  Buffer<float> queries_;
   std::unique_ptr<empirical::TileProducts> products_;
   empirical::Wanted wanted_;
   std::vector<Posterior> posteriors_;

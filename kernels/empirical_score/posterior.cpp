@@ -3,21 +3,19 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/empirical_score/tile_kernels.h"
-
 namespace tweedie::empirical {
 namespace {
 
 constexpr double unit_roundoff = 0x1p-24;
-constexpr float lowest = std::numeric_limits<float>::lowest();
-// Rounding errors of a product q . y in units of sqrt(d) 2^-24 |q||y| with the largest |y|: at most 0.023 (root mean
-// square) on Fashion-MNIST, at any sigma.
-constexpr double typical_error = 0.03;
+constexpr float lowest = std::numeric_limits<float>::lowest(), highest = std::numeric_limits<float>::max();
 constexpr double weight_tolerance = 3e-6;  // what the weights' errors may do to the mean, relative to its spread
+constexpr double most_coherent_error = 3e-5;
 constexpr double smallest_dense_share = 1e-4, most_dense_share = 1.0 / 16.0;
-// A dense mean comes from float32 sums: its error, relative to the root mean square of |y|, measured below 1e-7.
-constexpr double sum_error = 3e-7;
+// A dense mean that comes from float32 sums has an error, relative to the root mean square of |y|, measured below 1e-7.
+// Exact sums leave one like that of the mean itself, and of the largest weight's part of the spread.
+constexpr double float_sum_error = 3e-7, exact_sum_error = 1e-7;
 constexpr std::int64_t dense_row_gain = 24;  // as a row of the matrix product, data cost this much less
+constexpr double most_log_weight = 8.0;      // in a row, over the offset
 constexpr std::int64_t few_data = 64;
 constexpr std::size_t most_kept = 1024;
 
@@ -66,7 +64,7 @@ void WeightedMoments::merge(WeightedMoments other) {
 }
 
 Posterior::Posterior(const StoredData& data, PointFrame frame, std::int64_t data_count, const Wanted& wanted,
-                     std::int64_t excluded, Precision precision)
+                     std::int64_t excluded, const ProductError& error, Precision precision)
     : data_(data),
       frame_(std::move(frame)),
       excluded_(excluded),
@@ -82,101 +80,103 @@ Posterior::Posterior(const StoredData& data, PointFrame frame, std::int64_t data
   const double spread = 4.0 * std::max(1.0, 1.0 / (sigma * sigma));
   log_margin_ = std::log(static_cast<double>(data_count)) + std::log(1e10 * spread);
   margin_ = log_margin_ / rate_;  // infinite at alpha = 0
-  const double error = typical_error * std::sqrt(dimension) * unit_roundoff * frame_.tile_norm * rate_;
+  error_bound_ = unit_roundoff * error.bound * frame_.tile_norm;
+  const double independent = unit_roundoff * error.independent * frame_.tile_norm * rate_;
   const double share =
-      error > 0.0 ? std::min(most_dense_share, std::pow(weight_tolerance / error, 2.0)) : most_dense_share;
-  mean_error_ = error * std::sqrt(share);
+      independent > 0.0 ? std::min(most_dense_share, std::pow(weight_tolerance / independent, 2.0)) : most_dense_share;
+  mean_error_ = independent * std::sqrt(share);
+  coherent_error_ = error.coherent * rate_;
+  exact_sums_ = error.exact_sums;
   // Below this sigma the score would need more of x0 than float32 sums of |y| <= 1 hold.
   const bool mean_is_good = sigma * std::sqrt(dimension) >= 0.25 * frame_.alpha;
-  const bool dense =
-      precision == Precision::mixed && data_count > few_data && mean_is_good && share >= smallest_dense_share;
+  const bool dense = precision == Precision::mixed && data_count > few_data && mean_is_good &&
+                     share >= smallest_dense_share && coherent_error_ <= most_coherent_error;
   largest_dense_share_ = dense ? share : 0.0;
 }
 
-std::optional<double> Posterior::take_row(const Tile& tile, bool flipped, float* row, RowScratch& scratch) {
-  const std::int64_t count = static_cast<std::int64_t>(tile.rows.size());
-  const auto found = excluded_ < 0 ? tile.rows.end() : std::lower_bound(tile.rows.begin(), tile.rows.end(), excluded_);
-  const bool excludes = found != tile.rows.end() && *found == excluded_;
-  const std::int64_t excluded_position = excludes ? found - tile.rows.begin() : -1;
-  if (excludes) row[excluded_position] = lowest;
+RowRange Posterior::form_row(TileProducts& products, std::int64_t query, std::int64_t excluded_position) {
+  products.form_row(query, frame_.alpha / 2.0, offset_);
+  float* row = products.row(query);
+  if (excluded_position >= 0) row[excluded_position] = lowest;
+  return range_of_row(row, to_float(shell_target_ - static_cast<double>(offset_)), products.width());
+}
 
-  const double norm = tile.largest_norm;
-  const double error =
-      unit_roundoff * ((tile.product_error + 2.0) * frame_.tile_norm * norm + 2.0 * frame_.alpha * norm * norm);
-  const RowRange range =
-      finish_row(row, tile.squared_norms, to_float(frame_.alpha / 2.0), to_float(shell_target_), count);
-  if (excludes) row[excluded_position] = lowest;
+std::optional<double> Posterior::take_row(TileProducts& products, std::span<const std::int64_t> rows,
+                                          std::int64_t query, bool flipped, RowScratch& scratch) {
+  const std::int64_t count = products.width();
+  const auto found = excluded_ < 0 ? rows.end() : std::lower_bound(rows.begin(), rows.end(), excluded_);
+  const bool excludes = found != rows.end() && *found == excluded_;
+  const std::int64_t excluded_position = excludes ? found - rows.begin() : -1;
+  float* row = products.row(query);
+  RowRange range = form_row(products, query, excluded_position);
   if (range.largest == lowest) return std::nullopt;  // the only datum is left out
-
-  if (nearest_.wanted()) {
-    nearest_.narrow(range.largest, error);
-    if (range.largest + error >= nearest_.threshold()) {
-      const std::int64_t near = positions_within(row, to_float(nearest_.threshold() - error),
-                                                 std::numeric_limits<float>::max(), count, scratch.positions.data());
-      for (std::int64_t i = 0; i < near; ++i) {
-        const std::int32_t position = scratch.positions[i];
-        if (position == excluded_position) continue;
-        nearest_.add({tile.rows[position] + (flipped ? data_.rows() : 0), row[position], error}, data_, frame_);
-      }
-    }
+  const bool first = best_ == -std::numeric_limits<double>::infinity();
+  if (largest_dense_share_ > 0.0 &&
+      rate_ * static_cast<double>(first ? std::abs(range.largest) : range.largest) > most_log_weight) {
+    offset_ += range.largest;
+    range = form_row(products, query, excluded_position);
   }
-  if (wants_shell_) {
-    const double target = std::min(std::abs(shell_target_), frame_.tile_norm * norm + frame_.alpha * norm * norm);
-    shell_.narrow(range.below, range.above, error + 2.0 * unit_roundoff * target);
-    const std::int64_t near =
-        positions_within(row, to_float(shell_.low()), to_float(shell_.high()), count, scratch.positions.data());
+  const double offset = static_cast<double>(offset_), largest = offset + static_cast<double>(range.largest);
+  const double norm = products.largest_norm();
+  const double error = error_bound_ * norm + unit_roundoff * 2.0 * frame_.alpha * norm * norm;
+  /// Calls take(candidate) for the row's values from `low` to `high`, both less the offset; returns how many.
+  const auto for_each_within = [&](float low, float high, auto&& take) {
+    const std::int64_t near = positions_within(row, low, high, count, scratch.positions.data());
     for (std::int64_t i = 0; i < near; ++i) {
       const std::int32_t position = scratch.positions[i];
-      if (position == excluded_position) continue;
-      shell_.add({tile.rows[position] + (flipped ? data_.rows() : 0), row[position], error}, data_, frame_);
+      if (position != excluded_position)
+        take(Candidate{rows[position] + (flipped ? data_.rows() : 0), offset + static_cast<double>(row[position]),
+                       error});
     }
+  };
+
+  if (nearest_.wanted()) {
+    nearest_.narrow(largest, error);
+    if (largest + error >= nearest_.threshold())
+      for_each_within(to_float(nearest_.threshold() - error - offset), highest,
+                      [&](const Candidate& candidate) { nearest_.add(candidate, data_, frame_); });
+  }
+  if (wants_shell_) {
+    const auto absolute = [&](float h) { return static_cast<double>(h) + (std::abs(h) < highest ? offset : 0.0); };
+    const double target = std::min(std::abs(shell_target_), frame_.tile_norm * norm + frame_.alpha * norm * norm);
+    shell_.narrow(absolute(range.below), absolute(range.above), error + 2.0 * unit_roundoff * target);
+    for_each_within(to_float(shell_.low() - offset), to_float(shell_.high() - offset),
+                    [&](const Candidate& candidate) { shell_.add(candidate, data_, frame_); });
   }
 
   if (!wants_posterior_) return std::nullopt;
-  best_ = std::max(best_, range.largest - error);
-  const float low = to_float(best_ - margin_ - error);
+  best_ = std::max(best_, largest - error);
+  const float low = to_float(best_ - margin_ - error - offset);
   if (range.largest < low) return std::nullopt;
-  const bool dense = largest_dense_share_ > 0.0 &&
-                     count_within(row, low, std::numeric_limits<float>::max(), count) * dense_row_gain > count;
+  const auto keep = [&](const Candidate& candidate) { kept_.push_back(candidate); };
+  const bool dense = largest_dense_share_ > 0.0 && count_within(row, low, highest, count) * dense_row_gain > count;
   if (!dense) {
-    keep(tile, row, low, flipped, error, scratch);
+    for_each_within(low, highest, keep);
+    if (kept_.size() > most_kept) prune();
     return std::nullopt;
   }
 
-  if (range.largest > reference_) rescale_dense(range.largest);
-  const float rate = to_float(rate_);
-  if (excludes) row[excluded_position] = reference_;
+  if (largest > reference_) rescale_dense(largest);
+  const float rate = to_float(rate_), reference = to_float(reference_ - offset);
+  if (excludes) row[excluded_position] = reference;
   float* weights = scratch.weights.data();
-  const float sum = weights_of_row(row, reference_, rate, weights, count);
+  const float sum = weights_of_row(row, reference, rate, weights, count);
   if (excludes) weights[excluded_position] = 0.0f;
   // No datum may hold more than its share of what is summed densely; two rounds come close enough to a fixed point.
   float limit = to_float(largest_dense_share_ * (dense_weight_ + static_cast<double>(sum)));
   limit = to_float(largest_dense_share_ * (dense_weight_ + static_cast<double>(sum_up_to(weights, limit, count))));
-  const std::int64_t heavy = positions_within(weights, std::nextafter(limit, 2.0f * limit + 1.0f),
-                                              std::numeric_limits<float>::max(), count, scratch.positions.data());
+  const std::int64_t heavy =
+      positions_within(weights, std::nextafter(limit, 2.0f * limit + 1.0f), highest, count, scratch.positions.data());
   for (std::int64_t i = 0; i < heavy; ++i) {
     const std::int32_t position = scratch.positions[i];
-    kept_.push_back({tile.rows[position] + (flipped ? data_.rows() : 0), row[position], error});
+    keep({rows[position] + (flipped ? data_.rows() : 0), offset + static_cast<double>(row[position]), error});
   }
   if (kept_.size() > most_kept) prune();
-  const RowMoments moments = take_weights(weights, limit, row, reference_, rate, tile.squared_norms, count);
+  const RowMoments moments = take_weights(weights, limit, row, reference, rate, products.squared_norms(), count);
   dense_weight_ += moments.weight;
   dense_log_weight_ += moments.log_weight;
   dense_squared_norm_ += moments.squared_norm;
-  return static_cast<double>(reference_) * rate_;
-}
-
-void Posterior::keep(const Tile& tile, const float* values, float low, bool flipped, double error,
-                     RowScratch& scratch) {
-  const std::int64_t count = static_cast<std::int64_t>(tile.rows.size());
-  const std::int64_t found =
-      positions_within(values, low, std::numeric_limits<float>::max(), count, scratch.positions.data());
-  for (std::int64_t i = 0; i < found; ++i) {
-    const std::int32_t position = scratch.positions[i];
-    if (tile.rows[position] == excluded_) continue;
-    kept_.push_back({tile.rows[position] + (flipped ? data_.rows() : 0), values[position], error});
-  }
-  if (kept_.size() > most_kept) prune();
+  return reference_ * rate_;
 }
 
 void Posterior::prune() {
@@ -226,9 +226,9 @@ void Posterior::fold() {
   kept_.clear();
 }
 
-void Posterior::rescale_dense(float reference) {
+void Posterior::rescale_dense(double reference) {
   if (dense_weight_ > 0.0) {
-    const double change = rate_ * (static_cast<double>(reference_) - static_cast<double>(reference));
+    const double change = rate_ * (reference_ - reference);
     const double factor = std::exp(change);
     dense_log_weight_ = factor * (dense_log_weight_ + dense_weight_ * change);
     dense_weight_ *= factor;
@@ -239,7 +239,7 @@ void Posterior::rescale_dense(float reference) {
 
 void Posterior::take_dense_mean(const float* sum, bool flipped, double log_scale) {
   const std::int64_t dimension = data_.dimension();
-  const double now = static_cast<double>(reference_) * rate_;
+  const double now = reference_ * rate_;
   if (dense_sum_.empty()) {
     dense_sum_.resize(static_cast<std::size_t>(dimension));
     if (data_.copies() == 2) dense_flipped_sum_.resize(static_cast<std::size_t>(dimension));
@@ -255,9 +255,9 @@ void Posterior::take_dense_mean(const float* sum, bool flipped, double log_scale
 WeightedMoments Posterior::dense_moments() const {
   WeightedMoments dense;
   if (dense_weight_ == 0.0) return dense;
-  const double factor = std::exp(dense_mean_log_scale_ - static_cast<double>(reference_) * rate_);
+  const double factor = std::exp(dense_mean_log_scale_ - reference_ * rate_);
   const double length = data_.tile_unit() / data_.unit();  // of a tile unit, in stored units
-  dense.log_scale = static_cast<double>(reference_) * rate_;
+  dense.log_scale = reference_ * rate_;
   dense.weight = dense_weight_;
   dense.log_weight = dense_log_weight_;
   dense.mean.assign(dense_sum_.begin(), dense_sum_.end());
@@ -292,10 +292,15 @@ PosteriorSummary Posterior::summary() {
       residual += std::pow(frame_.alpha * summary.x0[j] - frame_.point[j], 2.0);
     }
     const double spread = dense.spread / dense.weight;
-    const double mean_error =
-        share * data_.unit() * (sum_error * std::sqrt(offset + spread) + mean_error_ * std::sqrt(spread));
-    const double trace_error = to_trace * share * 2.0 * sum_error * (offset + spread);
+    const double length2 = offset + spread;  // of v from the centre, mean square
+    // The reference's weight is 1, so that no share of the dense weight is above 1 / dense_weight_.
+    const double sum_error = exact_sums_ ? exact_sum_error * std::sqrt(offset + spread / std::max(1.0, dense_weight_))
+                                         : float_sum_error * std::sqrt(length2);
+    const double coherent_error = coherent_error_ * length2 * data_.unit() / data_.tile_unit();
+    const double mean_error = share * data_.unit() * (sum_error + coherent_error + mean_error_ * std::sqrt(spread));
+    const double trace_error = to_trace * share * 2.0 * float_sum_error * length2;
     summary.accurate = frame_.alpha * mean_error <= 1e-5 * std::sqrt(residual) &&
+                       mean_error <= 1e-5 * std::sqrt(squared_norm(summary.x0)) &&
                        trace_error <= std::max(3e-4 * summary.covariance_trace, 3e-10 / variance2);
   }
   return summary;

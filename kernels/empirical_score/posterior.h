@@ -6,16 +6,10 @@
 #include <vector>
 
 #include "kernels/empirical_score/candidates.h"
+#include "kernels/empirical_score/tile_kernels.h"
+#include "kernels/empirical_score/tile_products.h"
 
 namespace tweedie::empirical {
-
-/// A tile of data as every point of a block sees it.
-struct Tile {
-  std::span<const std::int64_t> rows;  // ascending
-  const float* squared_norms;          // |y|^2
-  double largest_norm;                 // of y
-  double product_error;                // a product q . y is off by at most this times 2^-24 |q||y|
-};
 
 /// Weights, their mean and spread: sum w, sum w v / sum w, sum w |v - mean|^2 and sum w log w, for weights relative to
 /// exp(log_scale); v in stored units.
@@ -55,24 +49,26 @@ struct RowScratch {
 
 /// The posterior over the data of one point, gathered tile by tile.
 ///
-/// The product behind h = q . y - alpha/2 |y|^2 has an error of at most `product_error` 2^-24 |q||y| and, in practice,
-/// one like sqrt(d) 2^-24 |q||y|; log weights are h alpha / sigma^2 and inherit it. So
-///  - data whose weight is within `margin` of the largest, less twice that bound, are kept as candidates, and their
-///    weights, mean and spread formed in double from differences. At small sigma that is all;
-///  - where a tile has many of them, and the error is small enough, they are summed as one row of a matrix product in
-///    float32 ("dense"), except those that hold more than a fraction `largest_dense_share` of the dense weight: errors
-///    of single weights are independent, so those of the rest reach the mean only as error * sqrt(share);
+/// Log weights are h alpha / sigma^2 and inherit the errors of the products q . y behind h (ProductError). So
+///  - data whose weight is within `margin` of the largest, less twice the errors' bound, are kept as candidates, and
+///    their weights, mean and spread formed in double from differences. At small sigma that is all;
+///  - where a tile has many of them, and the error is small enough, they are summed as one row of a matrix product
+///    ("dense"), except those that hold more than a fraction `largest_dense_share` of the dense weight: independent
+///    errors of single weights reach the mean of the rest only as error * sqrt(share); a coherent error moves the mean
+///    as a small change of the point would;
+///  - rows are formed less an offset near the largest h, so that the heavy weights lose nothing in float32;
 ///  - the summary estimates what float32 did to the score and to tr C. Where that is too much (a score that is a small
 ///    difference, a posterior much narrower than its distance from the centre) the pass is repeated with nothing dense.
 class Posterior {
  public:
   Posterior(const StoredData& data, PointFrame frame, std::int64_t data_count, const Wanted& wanted,
-            std::int64_t excluded, Precision precision);
+            std::int64_t excluded, const ProductError& error, Precision precision);
 
   const PointFrame& frame() const { return frame_; }
-  /// Takes a row of products q . y (of a tile, or of its flipped images). Where it must be summed densely, the row is
-  /// overwritten with weights relative to exp of the log scale returned.
-  std::optional<double> take_row(const Tile& tile, bool flipped, float* row, RowScratch& scratch);
+  /// Takes the row of a query: this point (flipped: its flipped image, and so the tile's flipped images). Where it must
+  /// be summed densely, the row is left holding weights relative to exp of the log scale returned.
+  std::optional<double> take_row(TileProducts& products, std::span<const std::int64_t> rows, std::int64_t query,
+                                 bool flipped, RowScratch& scratch);
   /// Adds sum_i weights_i y_i, as a matrix product formed it, of a row for which take_row returned `log_scale`.
   void take_dense_mean(const float* sum, bool flipped, double log_scale);
 
@@ -81,10 +77,10 @@ class Posterior {
   Candidate shell() { return shell_.finish(data_, frame_); }
 
  private:
-  void keep(const Tile& tile, const float* values, float low, bool flipped, double error, RowScratch& scratch);
+  RowRange form_row(TileProducts& products, std::int64_t query, std::int64_t excluded_position);
   void prune();
   void fold();
-  void rescale_dense(float reference);
+  void rescale_dense(double reference);
   WeightedMoments dense_moments() const;
   double exact_log_weight(double squared_distance) const;
 
@@ -95,16 +91,20 @@ class Posterior {
   double shell_target_ = 0.0;   // h of the shell
   double log_margin_, margin_;  // of log weights and of h
   double largest_dense_share_;  // 0: nothing is summed densely
-  double mean_error_;           // of dense weights, relative, as it reaches the mean
+  double error_bound_;          // of products, over |y|
+  double mean_error_;           // of dense weights, relative: as it reaches the mean,
+  double coherent_error_;       // and as a product with y
+  bool exact_sums_;
   bool wants_shell_, wants_posterior_;
   NearestList nearest_;
   ShellList shell_;
 
+  float offset_ = 0.0f;                                     // of rows: h is offset_ + the value there
   double best_ = -std::numeric_limits<double>::infinity();  // a lower bound of the largest h
   std::vector<Candidate> kept_;
   WeightedMoments exact_;
 
-  float reference_ = std::numeric_limits<float>::lowest();  // the h whose dense weight is 1
+  double reference_ = -std::numeric_limits<double>::infinity();  // the h whose dense weight is 1
   double dense_weight_ = 0.0, dense_log_weight_ = 0.0, dense_squared_norm_ = 0.0;
   double dense_mean_log_scale_ = 0.0;
   std::vector<double> dense_sum_, dense_flipped_sum_;  // of w y, tile units

@@ -74,10 +74,6 @@ void StoredData::tile_row(std::int64_t row, float* y) const {
     centre_row(data_.as<float>() + row * dimension_, stored_centre_.data(), tile_scale_, y, dimension_);
 }
 
-float StoredData::tile_squared_norm(std::int64_t row) const {
-  return static_cast<float>(squared_norms_[row] / (tile_unit_ * tile_unit_));
-}
-
 double StoredData::squared_distance(const PointFrame& frame, std::int64_t index) const {
   const bool flipped = is_flipped(index);
   const std::int64_t row = flipped ? index - rows_ : index;

@@ -46,7 +46,7 @@ class StoredData {
   void tile_query(const PointFrame& frame, float* q, float* mirrored_q) const;
   /// y of a row and |y|^2.
   void tile_row(std::int64_t row, float* y) const;
-  float tile_squared_norm(std::int64_t row) const;
+  double tile_squared_norm(std::int64_t row) const { return squared_norms_[row] / (tile_unit_ * tile_unit_); }
 
   double squared_distance(const PointFrame& frame, std::int64_t index) const;
   /// v of a datum, in stored units.

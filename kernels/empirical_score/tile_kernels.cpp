@@ -136,15 +136,23 @@ void scale_and_add_row(double* sum, double factor, const float* addend, double a
   for (; j < count; ++j) sum[j] = sum[j] * factor + static_cast<double>(addend[j]) * addend_factor;
 }
 
-RowRange finish_row_range(float* h, const float* squared_norms, float half_alpha, float target, std::int64_t count) {
+void finish(const float* products, const float* squared_norms, float half_alpha, float offset, float* h,
+            std::int64_t count) {
+  tweedie::HWY_NAMESPACE::map_vectors(count, h, [=](auto tag, std::int64_t i) HWY_ATTR {
+    const auto value =
+        hn::NegMulAdd(hn::Set(tag, half_alpha), hn::LoadU(tag, squared_norms + i), hn::LoadU(tag, products + i));
+    return hn::Sub(value, hn::Set(tag, offset));
+  });
+}
+
+RowRange range_of(const float* h, float target, std::int64_t count) {
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(floats));
-  const auto half = hn::Set(floats, half_alpha), mark = hn::Set(floats, target);
+  const auto mark = hn::Set(floats, target);
   const auto low = hn::Set(floats, lowest), high = hn::Set(floats, highest);
   auto largest = low, below = low, above = high;
   std::int64_t i = 0;
   for (; i + lanes <= count; i += lanes) {
-    const auto value = hn::NegMulAdd(half, hn::LoadU(floats, squared_norms + i), hn::LoadU(floats, h + i));
-    hn::StoreU(value, floats, h + i);
+    const auto value = hn::LoadU(floats, h + i);
     const auto is_above = hn::Gt(value, mark);
     largest = hn::Max(largest, value);
     below = hn::Max(below, hn::IfThenElse(is_above, low, value));
@@ -153,7 +161,6 @@ RowRange finish_row_range(float* h, const float* squared_norms, float half_alpha
   RowRange range{hn::GetLane(hn::MaxOfLanes(floats, largest)), hn::GetLane(hn::MaxOfLanes(floats, below)),
                  hn::GetLane(hn::MinOfLanes(floats, above))};
   for (; i < count; ++i) {
-    h[i] -= half_alpha * squared_norms[i];
     range.largest = HWY_MAX(range.largest, h[i]);
     if (h[i] > target)
       range.above = HWY_MIN(range.above, h[i]);
@@ -229,25 +236,29 @@ float sum_not_above(const float* values, float limit, std::int64_t count) {
   return total;
 }
 
+// Light weights are many: their sum must not be lost beside a heavy one, so that of the weights is in double.
 RowMoments take_weights_of(const float* p, float limit, float* h, float reference, float rate,
                            const float* squared_norms, std::int64_t count) {
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(floats));
+  const std::int64_t half = static_cast<std::int64_t>(hn::Lanes(doubles));
   const auto bound = hn::Set(floats, limit), origin = hn::Set(floats, reference), factor = hn::Set(floats, rate);
-  auto weight = hn::Zero(floats), log_weight = weight, squared_norm = weight;
+  auto log_weight = hn::Zero(floats), squared_norm = log_weight;
+  auto weight = hn::Zero(doubles);
   std::int64_t i = 0;
   for (; i + lanes <= count; i += lanes) {
     auto value = hn::LoadU(floats, p + i);
     value = hn::IfThenElseZero(hn::Le(value, bound), value);
     const auto logarithm = hn::Mul(hn::Sub(hn::LoadU(floats, h + i), origin), factor);
     hn::StoreU(value, floats, h + i);
-    weight = hn::Add(weight, value);
+    for (std::int64_t part = 0; part < lanes; part += half) weight = hn::Add(weight, load_doubles(h + i + part));
     log_weight = hn::MulAdd(value, logarithm, log_weight);
     squared_norm = hn::MulAdd(value, hn::LoadU(floats, squared_norms + i), squared_norm);
   }
-  RowMoments moments{hn::GetLane(hn::SumOfLanes(floats, weight)), hn::GetLane(hn::SumOfLanes(floats, log_weight)),
-                     hn::GetLane(hn::SumOfLanes(floats, squared_norm))};
+  RowMoments moments{hn::GetLane(hn::SumOfLanes(doubles, weight)),
+                     static_cast<double>(hn::GetLane(hn::SumOfLanes(floats, log_weight))),
+                     static_cast<double>(hn::GetLane(hn::SumOfLanes(floats, squared_norm)))};
   for (; i < count; ++i) {
-    const double value = p[i] <= limit ? p[i] : 0.0;
+    const double value = p[i] <= limit ? static_cast<double>(p[i]) : 0.0;
     moments.weight += value;
     moments.log_weight += value * static_cast<double>((h[i] - reference) * rate);
     moments.squared_norm += value * static_cast<double>(squared_norms[i]);
@@ -271,7 +282,8 @@ HWY_EXPORT(squared_distance_floats);
 HWY_EXPORT(add_difference_bytes);
 HWY_EXPORT(add_difference_floats);
 HWY_EXPORT(scale_and_add_row);
-HWY_EXPORT(finish_row_range);
+HWY_EXPORT(finish);
+HWY_EXPORT(range_of);
 HWY_EXPORT(count_in);
 HWY_EXPORT(positions_in);
 HWY_EXPORT(weights_of);
@@ -300,8 +312,12 @@ double add_difference(const float* x, const double* reference, double weight, do
 void scale_and_add(double* sum, double factor, const float* addend, double addend_factor, std::int64_t count) {
   HWY_DYNAMIC_DISPATCH(scale_and_add_row)(sum, factor, addend, addend_factor, count);
 }
-RowRange finish_row(float* h, const float* squared_norms, float half_alpha, float target, std::int64_t count) {
-  return HWY_DYNAMIC_DISPATCH(finish_row_range)(h, squared_norms, half_alpha, target, count);
+void finish_row(const float* products, const float* squared_norms, float half_alpha, float offset, float* h,
+                std::int64_t count) {
+  HWY_DYNAMIC_DISPATCH(finish)(products, squared_norms, half_alpha, offset, h, count);
+}
+RowRange range_of_row(const float* h, float target, std::int64_t count) {
+  return HWY_DYNAMIC_DISPATCH(range_of)(h, target, count);
 }
 std::int64_t count_within(const float* values, float low, float high, std::int64_t count) {
   return HWY_DYNAMIC_DISPATCH(count_in)(values, low, high, count);

@@ -5,8 +5,8 @@
 namespace tweedie::empirical {
 
 // The vectorised loops of the CPU implementation. A row of a tile holds, for one point, h_i = q . y_i - alpha/2 |y_i|^2
-// of each of the tile's data (tile units, see StoredData), so that |z - alpha x_i|^2 = |q|^2 - 2 alpha h_i: a larger h
-// is a nearer datum.
+// of each of the tile's data (tile units, see StoredData), less an offset, so that |z - alpha x_i|^2 = |q|^2 - 2 alpha
+// h_i: a larger h is a nearer datum.
 
 /// y[j] = (x[j] - centre[j]) * scale; exact where x - centre is and scale is a power of two.
 void centre_row(const std::uint8_t* x, const float* centre, float scale, float* y, std::int64_t count);
@@ -24,13 +24,16 @@ double add_difference(const float* x, const double* reference, double weight, do
 /// sum[j] = sum[j] factor + addend[j] addend_factor
 void scale_and_add(double* sum, double factor, const float* addend, double addend_factor, std::int64_t count);
 
+/// h[i] = products[i] - half_alpha squared_norms[i] - offset
+void finish_row(const float* products, const float* squared_norms, float half_alpha, float offset, float* h,
+                std::int64_t count);
+
 struct RowRange {
   float largest;  // of all h
   float below;    // the largest h <= target, lowest() where there is none
   float above;    // the smallest h > target, max() where there is none
 };
-/// Turns products q . y_i into h_i, in place.
-RowRange finish_row(float* h, const float* squared_norms, float half_alpha, float target, std::int64_t count);
+RowRange range_of_row(const float* h, float target, std::int64_t count);
 
 std::int64_t count_within(const float* values, float low, float high, std::int64_t count);  // low <= value <= high
 /// Writes the positions of the values with low <= value <= high, ascending; returns how many.

@@ -47,6 +47,7 @@ struct OperationCase {
   std::vector<Operand> operands;  // in the order that `run` expects
   std::function<void(Stream&, std::span<const Array>)> run;
   CaseLevel level = CaseLevel::quick;
+  std::function<void(Stream&, std::span<const Array>)> prepare = {};  // once, before `run`; no part of what is timed
 };
 
 }  // namespace tweedie

@@ -1,6 +1,7 @@
 #include "kernels/empirical_score/empirical_score.h"
 
 #include <gtest/gtest.h>
+#include <hwy/targets.h>
 
 #include <cmath>
 #include <functional>
@@ -176,6 +177,25 @@ TEST(EmpiricalScore, AgreesOnByteImages) {
     add_points(problem, 1.0);
     expect_agreement(problem, fmt::format("{} images of {} bytes", rows, dimension));
   }
+}
+
+TEST(EmpiricalScore, AgreesOnByteImagesWithoutByteProducts) {
+  hwy::SetSupportedTargetsForTest(hwy::SupportedTargets() & ~HWY_AVX3_DL);
+  Problem problem = byte_images(2100, 100);
+  add_points(problem, 1.0);
+  expect_agreement(problem, "products in float32");
+  hwy::SetSupportedTargetsForTest(0);
+}
+
+// Many weights of 1e-8 of the heaviest must neither vanish in their sum beside it nor be rounded away one by one.
+TEST(EmpiricalScore, ManyLightDuplicatesKeepTheirWeight) {
+  Problem problem{.rows = 6000, .dimension = 4, .bytes = std::vector<std::uint8_t>(24000, 0)};
+  for (std::int64_t i = 0; i < 6000; ++i)
+    for (std::int64_t j = 0; j < 4; ++j)
+      problem.bytes[static_cast<std::size_t>(4 * i + j)] =
+          i % 100 == 0 ? static_cast<std::uint8_t>(120 + (7 * i / 100 + 3 * j) % 20) : 250;
+  for (const double sigma : {0.445, 0.45, 0.455, 0.46, 0.465}) problem.add_point({-0.5, -0.5, -0.5, -0.5}, 1.0, sigma);
+  expect_agreement(problem, "light duplicates");
 }
 
 TEST(EmpiricalScore, AgreesOnFloatsOfAnyOffsetAndScale) {

@@ -75,6 +75,10 @@ ParityResult check_parity(const OperationCase& operation_case, Device device, Al
   Stream& reference_stream = default_stream({DeviceKind::reference, 0});
   GuardedOperands got(operation_case, stream, alignment);
   GuardedOperands expected(operation_case, reference_stream, Alignment::allocator);
+  if (operation_case.prepare) {
+    operation_case.prepare(stream, got.arrays());
+    operation_case.prepare(reference_stream, expected.arrays());
+  }
   operation_case.run(stream, got.arrays());
   operation_case.run(reference_stream, expected.arrays());
   for (const std::string& failure : got.collect()) result.failures.push_back(failure);
