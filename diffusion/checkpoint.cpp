@@ -31,6 +31,7 @@ CheckpointInfo read_checkpoint_info(const std::filesystem::path& folder) {
     info.channels = json.at("image").at("channels").get<std::int64_t>();
     info.step = json.at("step").get<std::int64_t>();
     info.data_name = json.at("data").get<std::string>();
+    if (json.contains("null_label")) info.null_label = json.at("null_label").get<std::int64_t>();
   } catch (const nlohmann::json::exception& error) {
     fail("{}: {}; expected process, parameterisation, image, step and data", file.string(), error.what());
   }
@@ -49,12 +50,14 @@ void save_checkpoint(const std::filesystem::path& folder, const NetworkScore& mo
   json["image"] = {{"height", info.height}, {"width", info.width}, {"channels", info.channels}};
   json["step"] = info.step;
   json["data"] = info.data_name;
+  if (model.null_label()) json["null_label"] = *model.null_label();
   io::write_file_atomic(info_file(folder), json.dump(2) + "\n");
 }
 
 std::unique_ptr<NetworkScore> load_checkpoint(const std::filesystem::path& folder, WeightKind kind, Device device) {
   const CheckpointInfo info = read_checkpoint_info(folder);
-  return std::make_unique<NetworkScore>(load_network(folder, kind, device), info.process, info.parameterisation);
+  return std::make_unique<NetworkScore>(load_network(folder, kind, device), info.process, info.parameterisation,
+                                        info.null_label);
 }
 
 WeightKind preferred_weights(const std::filesystem::path& folder) {

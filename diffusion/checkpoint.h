@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -20,6 +21,7 @@ struct CheckpointInfo {
   std::int64_t height = 0, width = 0, channels = 0;  // of the images
   std::int64_t step = 0;                             // of training
   std::string data_name;
+  std::optional<std::int64_t> null_label = {};  // the label that stands for no class
 };
 
 /// True where the folder has a tweedie.json; without one it is a bare network, to be queried with timesteps.
@@ -28,7 +30,7 @@ bool has_checkpoint_info(const std::filesystem::path& folder);
 CheckpointInfo read_checkpoint_info(const std::filesystem::path& folder);
 
 /// Writes a model with raw and averaged weights (`average` in the order of parameters(); empty: raw only) into a folder
-/// that exists. Process and parameterisation of `info` are those of the model.
+/// that exists. Process, parameterisation and null label of `info` are those of the model.
 void save_checkpoint(const std::filesystem::path& folder, const NetworkScore& model, std::span<const Parameter> average,
                      CheckpointInfo info);
 

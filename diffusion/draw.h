@@ -27,16 +27,18 @@ class DrawFields {
 
 /// A batch of regression inputs: states, what the network is told of them, and what is known of how they arose.
 struct Draw {
-  Tensor z;                          // (N, H, W, C)
-  std::vector<double> t_told;        // (N): the noise level the network is told
-  std::vector<double> t_state;       // (N): the noise level the state was made at; equals t_told unless shells differ
-  std::vector<std::int64_t> source;  // (N): index of the image a state came from; empty where there is none
-  Tensor samples;                    // int64 (N): the random stream of each draw
-  RandomKey target_key;              // names the random numbers of a target: one a step, told apart by `samples`
-  Tensor labels;                     // int64 (N), or undefined
-  Tensor clean;                      // (N, H, W, C) the image x, or undefined
-  Tensor noise;                      // (N, H, W, C) the noise e, or undefined
-  Tensor conditional_target;         // (N, H, W, C) c_x x + c_e e, or undefined
+  Tensor z;                           // (N, H, W, C)
+  std::vector<double> t_told;         // (N): the noise level the network is told
+  std::vector<double> t_state;        // (N): the noise level the state was made at; equals t_told unless shells differ
+  std::vector<std::int64_t> source;   // (N): index of the image a state came from; empty where there is none
+  Tensor samples;                     // int64 (N): the random stream of each draw
+  RandomKey target_key;               // names the random numbers of a target: one a step, told apart by `samples`
+  Tensor labels;                      // int64 (N), or undefined
+  std::vector<std::int64_t> classes;  // (N): labels before any is dropped, where the source knows them on the host
+  std::int64_t null_label = -1;       // the label that stands for no class, where an objective drops labels
+  Tensor clean;                       // (N, H, W, C) the image x, or undefined
+  Tensor noise;                       // (N, H, W, C) the noise e, or undefined
+  Tensor conditional_target;          // (N, H, W, C) c_x x + c_e e, or undefined
 };
 
 /// Which part of which batch is wanted, and what of it.

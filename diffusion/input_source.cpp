@@ -65,6 +65,7 @@ Draw NoisedData::draw(const DrawRequest& request) const {
     std::vector<std::int64_t> labels;
     for (const std::int64_t index : draw.source) labels.push_back(images_->labels[static_cast<std::size_t>(index)]);
     draw.labels = device_vector(labels, device);
+    draw.classes = std::move(labels);
   }
 
   const Shape pictures{count, images_->height, images_->width, images_->channels};

@@ -48,7 +48,7 @@ std::shared_ptr<const InputSource> trajectory_source(std::string_view argument, 
         "source trajectory: {} holds a model of {} x {} x {} images on the process {}, not of {} on the process {}",
         folder.string(), info.height, info.width, info.channels, model->process().json(), image,
         ground.process.json()));
-  if (const std::int64_t classes = model->network().label_classes(); classes > 0)
+  if (const std::int64_t classes = model->classes(); classes > 0)
     for (std::int64_t i = 0; i < options.count; ++i) options.labels.push_back(i % classes);
   else if (ground.conditional)
     throw UsageError(

@@ -5,12 +5,16 @@
 namespace tweedie {
 
 NetworkScore::NetworkScore(std::shared_ptr<Network> network, const Process& process,
-                           const Parameterisation& parameterisation)
-    : network_(std::move(network)), process_(process), parameterisation_(parameterisation) {
+                           const Parameterisation& parameterisation, std::optional<std::int64_t> null_label)
+    : network_(std::move(network)), process_(process), parameterisation_(parameterisation), null_label_(null_label) {
   require(network_ != nullptr, "network score: no network");
   require(network_->in_channels() == network_->out_channels(),
           "network score: the network maps {} channels to {}, expected as many out as in", network_->in_channels(),
           network_->out_channels());
+  if (!null_label_) null_label_ = network_->null_label();
+  require(!null_label_ || *null_label_ == network_->label_classes() - 1,
+          "network score: null label {} for a network of {} labels, expected its last one", null_label_.value_or(0),
+          network_->label_classes());
 }
 
 Tensor NetworkScore::output(const Tensor& z, std::span<const double> t, const Tensor& labels, ForwardContext& context) {

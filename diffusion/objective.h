@@ -11,12 +11,20 @@
 
 namespace tweedie {
 
+/// Classifier-free training (Ho and Salimans 2022): a share of a batch's labels becomes the null label, keyed by (seed,
+/// Purpose::label_drop, step, index in the batch). Held-out batches keep their labels.
+struct LabelDrop {
+  double probability = 0.0;
+  std::int64_t null_label = 0;
+};
+
 /// One regression: *where* x *what* x *weight*. Every training objective of this library is one of these.
 class Objective {
  public:
   /// Throws Error where the source cannot supply what the target needs.
   Objective(std::shared_ptr<const InputSource> source, std::shared_ptr<const Target> target,
-            std::shared_ptr<const Weighting> weighting, std::shared_ptr<const NoiseLevels> levels);
+            std::shared_ptr<const Weighting> weighting, std::shared_ptr<const NoiseLevels> levels,
+            const LabelDrop& label_drop = {});
 
   /// A part of a step's batch, ready for a network: inputs, targets and weights.
   struct Batch {
@@ -39,6 +47,7 @@ class Objective {
   std::shared_ptr<const Target> target_;
   std::shared_ptr<const Weighting> weighting_;
   std::shared_ptr<const NoiseLevels> levels_;
+  LabelDrop label_drop_;
 };
 
 }  // namespace tweedie

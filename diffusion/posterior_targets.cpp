@@ -1,10 +1,16 @@
 #include "diffusion/posterior_targets.h"
 
+#include <algorithm>
+
 namespace tweedie {
 namespace {
 
+/// The class whose images each draw's posterior is over; -1, all of them, for a dropped label.
 std::vector<std::int64_t> labels_of(const Draw& draw, bool conditional) {
-  return conditional && draw.labels.defined() ? draw.labels.to_host_integers() : std::vector<std::int64_t>();
+  if (!conditional || !draw.labels.defined()) return {};
+  std::vector<std::int64_t> labels = draw.labels.to_host_integers();
+  std::replace(labels.begin(), labels.end(), draw.null_label, std::int64_t{-1});
+  return labels;
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "autograd/ops/shape.h"
 #include "diffusion/data/png.h"
+#include "diffusion/guided_score.h"
 #include "diffusion/memorization.h"
 #include "diffusion/samplers.h"
 #include "experiments/common/checkpoint_options.h"
@@ -33,6 +34,8 @@ const Program program = {
          "64 images by 50 Heun steps: arrays/samples.npy (N, C, H, W), images/samples.png, report.html"},
         {"sample --checkpoint run/checkpoints/step-00020000 --sampler dopri5 --n 64 --out samples",
          "the same flow with adaptive steps"},
+        {"sample --checkpoint run/checkpoints/step-00020000 --class 7 --guidance 2 --out sneakers",
+         "one class of a network trained with --conditional, guided"},
         {"sample --checkpoint run/checkpoints/step-00020000 --restart-from x.npy --restart-t 0.6 --out restarted",
          "noises the images x (N, C, H, W) to t = 0.6 and takes them back"},
         {"sample --checkpoint run/checkpoints/step-00020000 --n 1000 --data fashion-mnist --resolution 16 --subset "
@@ -57,6 +60,7 @@ struct Options {
   std::int64_t n = 16, steps = 50, batch = 16;
   std::optional<double> t_start, t_end, restart_t;
   double noise_scale = 1.0, tolerance = 1e-3;
+  double guidance = 1.0;
   std::vector<std::int64_t> labels;
 };
 
@@ -80,8 +84,13 @@ void declare(CommandLine& line, Options& options) {
   add("--grid", options.grid, "Where they are: uniform, log-snr or edm (the process edm's usual one)", "NAME");
   add("--batch", options.batch, "Images that pass the network at once; the same batch gives the same bits", "INT")
       ->check(CLI::PositiveNumber);
-  add("--labels", options.labels, "Classes of a conditional network, taken in turn; all of them by default", "INT,...")
+  add("--labels,--class", options.labels, "Classes of a conditional network, taken in turn; all of them by default",
+      "INT,...")
       ->delimiter(',');
+  add("--guidance", options.guidance,
+      "Classifier-free guidance of a network with a null class: 1 none, 0 unconditional, above 1 towards the class",
+      "W")
+      ->check(CLI::Range(-1e3, 1e3));
   add("--t-start", options.t_start,
       "Where the noise begins: the process's t_max, or 0.999 of it where alpha is 0 and the network answers eps or "
       "score, or is preconditioned as EDM is",
@@ -187,12 +196,14 @@ Plan make_plan(const Options& options, const OpenedCheckpoint& opened, const Net
   }
   require(plan.height > 0 && plan.width > 0, "{}/config.json: does not say the images' size (sample_size)",
           opened.folder);
-  plan.labels = labels_of(options, opened.network->label_classes(), plan.count);
+  if (options.guidance != 1.0 && !model.null_label())
+    throw UsageError("--guidance: this network has no null class; train with --conditional and a --label-drop above 0");
+  plan.labels = labels_of(options, model.classes(), plan.count);
   return plan;
 }
 
 /// All samples, (N, H, W, C).
-std::vector<float> draw(const Options& options, NetworkScore& model, const Plan& plan) {
+std::vector<float> draw(const Options& options, ScoreModel& model, const Plan& plan) {
   const Process& process = model.process();
   const Sampler sampler = sampler_named(options.sampler);
   SamplerOptions settings = sampler_options(options, process);
@@ -328,8 +339,11 @@ void sample(const Options& options, const CommandLine& line) {
   std::optional<TrainingData> judged_by;
   if (!options.data.data.empty()) judged_by = load_training_data(options.data);
   const OpenedCheckpoint opened = open_checkpoint(options.checkpoint, device);
-  NetworkScore model = opened.score_model();
+  const auto network = std::make_shared<NetworkScore>(opened.score_model());
+  const NetworkScore& model = *network;
   const Plan plan = make_plan(options, opened, model);
+  std::shared_ptr<ScoreModel> guided = network;
+  if (options.guidance != 1.0) guided = std::make_shared<GuidedScore>(network, *model.null_label(), options.guidance);
   const SamplerOptions settings = sampler_options(options, model.process());
   const nlohmann::ordered_json resolved = {
       {"device", name_of(device.kind)},
@@ -344,7 +358,7 @@ void sample(const Options& options, const CommandLine& line) {
   const RunFolder run(options.out, options.overwrite ? Existing::overwrite : Existing::refuse,
                       run_config(line, resolved));
 
-  const std::vector<float> samples = draw(options, model, plan);
+  const std::vector<float> samples = draw(options, *guided, plan);
   io::write_npy(run.arrays() / "samples.npy", channels_first(samples, plan),
                 {plan.count, plan.channels, plan.height, plan.width});
   if (!plan.labels.empty()) io::write_npy(run.arrays() / "labels.npy", plan.labels, {plan.count});

@@ -53,7 +53,7 @@ nlohmann::ordered_json read_metrics(const RunFolder& run) {
 
 /// Classes in turn for a conditional model, else none.
 Tensor class_labels(const NetworkScore& model, const std::vector<std::int64_t>& streams) {
-  const std::int64_t classes = model.network().label_classes();
+  const std::int64_t classes = model.classes();
   if (classes == 0) return {};
   std::vector<std::int64_t> labels;
   for (const std::int64_t stream : streams) labels.push_back(stream % classes);

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "nn/config_fields.h"
+#include "nn/dit.h"
 #include "nn/io/safetensors.h"
 #include "nn/mlp.h"
 #include "nn/unet.h"
@@ -128,7 +129,9 @@ std::unique_ptr<Network> make_network(const std::string& config, Device device, 
   if (name == document.end() || *name == "UNet2DModel")
     return std::make_unique<UNet>(UNetConfig::from_json(config, origin), device, seed, config);
   if (*name == "Mlp") return std::make_unique<Mlp>(MlpConfig::from_json(config, origin), device, seed);
-  fail("{}: field _class_name is {}; the networks known are \"UNet2DModel\" and \"Mlp\"", origin, name->dump());
+  if (*name == "DiT") return std::make_unique<DiT>(DiTConfig::from_json(config, origin), device, seed);
+  fail("{}: field _class_name is {}; the networks known are \"UNet2DModel\", \"DiT\" and \"Mlp\"", origin,
+       name->dump());
 }
 
 std::unique_ptr<Network> load_network(const std::filesystem::path& folder, WeightKind kind, Device device) {

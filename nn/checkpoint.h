@@ -32,7 +32,7 @@ void write_parameters(const std::filesystem::path& file, std::span<const Paramet
 std::vector<std::string> read_parameters(const std::filesystem::path& file, std::span<const Parameter> parameters);
 
 /// Builds the network that the text of a config.json describes, with initial values by `seed`. "_class_name" is
-/// "UNet2DModel" (also where there is none) or "Mlp"; throws Error naming `origin` for any other.
+/// "UNet2DModel" (also where there is none), "DiT" or "Mlp"; throws Error naming `origin` for any other.
 std::unique_ptr<Network> make_network(const std::string& config, Device device = {}, std::uint64_t seed = 0,
                                       std::string_view origin = "config.json");
 

@@ -116,4 +116,30 @@ inline void require_known(std::string_view origin, const json& document, std::st
             "{}: unknown field {}; it has no meaning for {}", origin, entry.key(), class_name);
 }
 
+/// A configuration from `text`: visit_fields(config, visitor) calls visitor(name, field) for each field. Absent fields
+/// keep their values. Throws Error naming `origin` and the field that is unknown or of another type.
+template <class Config, class VisitFields>
+Config read_config(std::string_view text, std::string_view origin, std::string_view class_name,
+                   VisitFields&& visit_fields) {
+  const json document = parse(text, origin);
+  Config config;
+  std::vector<std::string> known;
+  visit_fields(config, [&](const std::string& name, auto& field) {
+    known.push_back(name);
+    const auto found = document.find(name);
+    if (found == document.end()) return;
+    require(read(*found, field), "{}: field {} is {}, expected {}", origin, name, found->dump(), expected(field));
+  });
+  require_known(origin, document, class_name, known);
+  return config;
+}
+
+/// The same as text, with _class_name.
+template <class Config, class VisitFields>
+std::string write_config(const Config& config, std::string_view class_name, VisitFields&& visit_fields) {
+  json document = {{"_class_name", class_name}};
+  visit_fields(config, [&](const char* name, const auto& field) { document[name] = written(field); });
+  return document.dump(2) + "\n";
+}
+
 }  // namespace tweedie::config_fields

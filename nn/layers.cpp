@@ -10,12 +10,33 @@
 
 namespace tweedie {
 
-Linear::Linear(const Scope& scope, std::int64_t in, std::int64_t out, bool with_bias) : Module(scope.device) {
+namespace {
+
+Tensor initial_weight(const Scope& scope, std::int64_t in, std::int64_t out, LinearStart start) {
+  const Shape shape{out, in};
+  switch (start) {
+    case LinearStart::pytorch:
+      return initial_uniform(scope, "weight", shape, 1.0 / std::sqrt(static_cast<double>(in)));
+    case LinearStart::xavier:
+      return initial_uniform(scope, "weight", shape, std::sqrt(6.0 / static_cast<double>(in + out)));
+    case LinearStart::narrow:
+      return initial_normal(scope, "weight", shape, 0.02);
+    case LinearStart::zero:
+      break;
+  }
+  return Tensor::zeros(shape, scope.device);
+}
+
+}  // namespace
+
+Linear::Linear(const Scope& scope, std::int64_t in, std::int64_t out, LinearStart start) : Module(scope.device) {
   require(in > 0 && out > 0, "{}: a linear layer of {} inputs and {} outputs; both must be positive", scope.path, in,
           out);
-  const double bound = 1.0 / std::sqrt(static_cast<double>(in));
-  weight_ = register_parameter("weight", initial_uniform(scope, "weight", {out, in}, bound));
-  if (with_bias) bias_ = register_parameter("bias", initial_uniform(scope, "bias", {out}, bound));
+  weight_ = register_parameter("weight", initial_weight(scope, in, out, start));
+  bias_ =
+      register_parameter("bias", start == LinearStart::pytorch
+                                     ? initial_uniform(scope, "bias", {out}, 1.0 / std::sqrt(static_cast<double>(in)))
+                                     : Tensor::zeros({out}, scope.device));
 }
 
 Tensor Linear::operator()(const Tensor& x) const {
@@ -78,10 +99,11 @@ Tensor LayerNorm::operator()(const Tensor& x, LayerNormOptions options) const {
   return layer_norm(x, weight_, bias_, options);
 }
 
-Embedding::Embedding(const Scope& scope, std::int64_t count, std::int64_t channels) : Module(scope.device) {
+Embedding::Embedding(const Scope& scope, std::int64_t count, std::int64_t channels, double standard_deviation)
+    : Module(scope.device) {
   require(count > 0 && channels > 0, "{}: an embedding of {} rows of {} values; both must be positive", scope.path,
           count, channels);
-  weight_ = register_parameter("weight", initial_normal(scope, "weight", {count, channels}, 1.0));
+  weight_ = register_parameter("weight", initial_normal(scope, "weight", {count, channels}, standard_deviation));
 }
 
 Tensor Embedding::operator()(const Tensor& indices) const {

@@ -12,10 +12,15 @@ namespace tweedie {
 // Layers start as PyTorch's do. Each names itself and its shapes when it is built wrongly; flops counts two for each
 // multiply-add.
 
+/// How a linear layer starts. `pytorch`: weight and bias uniform in 1/sqrt(in). The others have zero biases; xavier:
+/// weight uniform in sqrt(6/(in + out)) (Glorot and Bengio 2010); narrow: weight normal with standard deviation 0.02;
+/// zero.
+enum class LinearStart : std::uint8_t { pytorch, xavier, narrow, zero };
+
 /// x (..., in) to (..., out). Parameters: weight (out, in), bias (out).
 class Linear : public Module {
  public:
-  Linear(const Scope& scope, std::int64_t in, std::int64_t out, bool with_bias = true);
+  Linear(const Scope& scope, std::int64_t in, std::int64_t out, LinearStart start = LinearStart::pytorch);
   Tensor operator()(const Tensor& x) const;
   /// Of `rows` vectors.
   double flops(double rows) const { return 2.0 * rows * static_cast<double>(weight_.count()); }
@@ -66,10 +71,10 @@ class LayerNorm : public Module {
   double epsilon_;
 };
 
-/// Indices int64 (N) to (N, channels). Parameter: weight (count, channels), standard normal at the start.
+/// Indices int64 (N) to (N, channels). Parameter: weight (count, channels), normal at the start.
 class Embedding : public Module {
  public:
-  Embedding(const Scope& scope, std::int64_t count, std::int64_t channels);
+  Embedding(const Scope& scope, std::int64_t count, std::int64_t channels, double standard_deviation = 1.0);
   Tensor operator()(const Tensor& indices) const;
 
  private:

@@ -1,6 +1,7 @@
 #include "nn/mlp.h"
 
 #include "autograd/ops/arithmetic.h"
+#include "autograd/ops/reduction.h"
 #include "autograd/ops/shape.h"
 #include "nn/config_fields.h"
 
@@ -9,8 +10,7 @@ namespace {
 
 constexpr const char* class_name = "Mlp";
 
-template <class Visitor, class Config>
-void visit_fields(Config& config, Visitor&& visit) {
+constexpr auto visit_fields = [](auto& config, auto&& visit) {
   visit("height", config.height);
   visit("width", config.width);
   visit("channels", config.channels);
@@ -19,7 +19,8 @@ void visit_fields(Config& config, Visitor&& visit) {
   visit("activation", config.activation);
   visit("time_channels", config.time_channels);
   visit("num_class_embeds", config.num_class_embeds);
-}
+  visit("radial", config.radial);
+};
 
 ActivationKind activation_kind(const MlpConfig& config) {
   if (config.activation == "gelu") return ActivationKind::gelu;
@@ -30,25 +31,13 @@ ActivationKind activation_kind(const MlpConfig& config) {
 }  // namespace
 
 MlpConfig MlpConfig::from_json(std::string_view text, std::string_view origin) {
-  const auto document = config_fields::parse(text, origin);
-  MlpConfig config;
-  std::vector<std::string> known;
-  visit_fields(config, [&](const std::string& name, auto& field) {
-    known.push_back(name);
-    const auto found = document.find(name);
-    if (found == document.end()) return;
-    require(config_fields::read(*found, field), "{}: field {} is {}, expected {}", origin, name, found->dump(),
-            config_fields::expected(field));
-  });
-  config_fields::require_known(origin, document, class_name, known);
+  MlpConfig config = config_fields::read_config<MlpConfig>(text, origin, class_name, visit_fields);
   config.validate(origin);
   return config;
 }
 
 std::string MlpConfig::to_json() const {
-  config_fields::json document = {{"_class_name", class_name}};
-  visit_fields(*this, [&](const char* name, const auto& field) { document[name] = config_fields::written(field); });
-  return document.dump(2) + "\n";
+  return config_fields::write_config(*this, class_name, visit_fields);
 }
 
 void MlpConfig::validate(std::string_view origin) const {
@@ -92,12 +81,19 @@ Tensor Mlp::forward(const Tensor& x, const Tensor& timesteps, const Tensor& labe
                            : "missing; this network is conditioned on them");
   Tensor features = (*time_proj_)(floating_values(timesteps));
   if (class_embedding_ != nullptr) features = add(features, (*class_embedding_)(whole_numbers(labels, "class labels")));
-  Tensor h = concatenate({reshape(x, {x.size(0), -1}), features}, 1);
+  Tensor point = reshape(x, {x.size(0), -1}), radius;
+  if (config_.radial) {
+    constexpr double smallest = 1e-30;  // keeps the origin at the origin instead of dividing 0 by 0
+    radius = reshape(sqrt(scale(sum(square(point), 1, 2), 1.0, smallest)), {x.size(0), 1});
+    point = divide(point, radius);
+  }
+  Tensor h = concatenate({point, features}, 1);
   for (std::size_t i = 0; i < hidden_.size(); ++i) {
     h = activation((*hidden_[i])(h), activation_kind(config_));
     tap(context, "hidden." + std::to_string(i), h);
   }
-  return reshape((*output_)(h), x.shape());
+  const Tensor y = (*output_)(h);
+  return reshape(config_.radial ? multiply(y, radius) : y, x.shape());
 }
 
 double Mlp::flops(const Shape& x) const {

@@ -18,6 +18,7 @@ struct MlpConfig {
   std::string activation = "silu";    // or "gelu", "relu"
   std::int64_t time_channels = 32;    // features of the timestep, concatenated to the input
   std::int64_t num_class_embeds = 0;  // label classes; their embeddings are added to the time's features
+  bool radial = false;                // radially equivariant: f(r u, t) = r f(u, t) for r > 0
   bool operator==(const MlpConfig&) const = default;
 
   static MlpConfig from_json(std::string_view text, std::string_view origin = "config.json");
@@ -25,7 +26,9 @@ struct MlpConfig {
   void validate(std::string_view origin = "MLP") const;
 };
 
-/// y = output(f(hidden_k(... f(hidden_0([x, time features]))))). Parameters: hidden.i, output, class_embedding.
+/// y = output(f(hidden_k(... f(hidden_0([x, time features]))))). Parameters: hidden.i, output, class_embedding. A
+/// radial one takes x / |x| for x and multiplies y with |x|: points on one ray from the origin get proportional
+/// answers, so that what it learns depends on angles alone.
 class Mlp : public Network {
  public:
   explicit Mlp(const MlpConfig& config, Device device = {}, std::uint64_t seed = 0);

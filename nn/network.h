@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,8 +18,10 @@ class Network : public Module {
   virtual Tensor forward(const Tensor& x, const Tensor& timesteps, const Tensor& labels, ForwardContext& context) = 0;
   /// The text of config.json that rebuilds this network ("_class_name" says which).
   virtual std::string config() const = 0;
-  /// Number of label classes it is conditioned on; 0 for an unconditional network.
+  /// How many labels it knows; 0 for an unconditional network.
   virtual std::int64_t label_classes() const { return 0; }
+  /// The label that stands for no class, where the network's configuration says that it has one.
+  virtual std::optional<std::int64_t> null_label() const { return {}; }
   virtual std::int64_t in_channels() const = 0;
   virtual std::int64_t out_channels() const = 0;
   /// Floating-point operations of one forward pass on x (N, H, W, C): its matmuls, convolutions and attention, two for

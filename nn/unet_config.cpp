@@ -124,7 +124,7 @@ void UNetConfig::validate(std::string_view origin) const {
 }
 
 std::vector<std::string> UNetConfig::preset_names() {
-  return {"unet-xs", "unet-s", "unet-m", "ddpm-cifar10"};
+  return {"unet-xs", "unet-s", "unet-m", "unet-conv-xs", "unet-conv-s", "unet-conv-m", "ddpm-cifar10"};
 }
 
 UNetConfig UNetConfig::preset(std::string_view name, std::int64_t channels) {
@@ -144,18 +144,23 @@ UNetConfig UNetConfig::preset(std::string_view name, std::int64_t channels) {
     config.norm_num_groups = 32;
     return config;
   }
+  constexpr std::string_view convolutional = "unet-conv-";
+  const bool attention = !name.starts_with(convolutional);
+  const std::string_view size = name.substr(attention ? std::min(name.size(), std::size_t{5}) : convolutional.size());
   std::int64_t width = 0;
-  if (name == "unet-xs") width = 16;
-  if (name == "unet-s") width = 32;
-  if (name == "unet-m") width = 64;
+  if (size == "xs") width = 16;
+  if (size == "s") width = 32;
+  if (size == "m") width = 64;
+  if (!name.starts_with("unet-")) width = 0;
   if (width == 0) {
     std::string list;
     for (const std::string& known : preset_names()) list += (list.empty() ? "" : ", ") + known;
     throw UsageError(fmt::format("unknown network preset \"{}\"; known: {}", name, list));
   }
   config.block_out_channels = {width, 2 * width, 2 * width};
-  config.down_block_types = {"DownBlock2D", "DownBlock2D", "AttnDownBlock2D"};
-  config.up_block_types = {"AttnUpBlock2D", "UpBlock2D", "UpBlock2D"};
+  config.down_block_types = {"DownBlock2D", "DownBlock2D", attention ? "AttnDownBlock2D" : "DownBlock2D"};
+  config.up_block_types = {attention ? "AttnUpBlock2D" : "UpBlock2D", "UpBlock2D", "UpBlock2D"};
+  config.add_attention = attention;
   config.attention_head_dim = 32;
   config.norm_num_groups = 8;
   return config;

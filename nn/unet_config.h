@@ -52,8 +52,9 @@ struct UNetConfig {
   void validate(std::string_view origin = "UNet") const;
 
   /// unet-xs, unet-s, unet-m: 16, 32, 64 channels times 1, 2, 2, two blocks a level, attention at the lowest level and
-  /// in the mid block with heads of 32 channels, norms of 8 groups; `channels` in and out. ddpm-cifar10: the network of
-  /// google/ddpm-cifar10-32 (Ho et al. 2020; 35.7 million parameters, 32 groups). Throws UsageError for another name.
+  /// in the mid block with heads of 32 channels, norms of 8 groups; `channels` in and out. unet-conv-xs, -s, -m: the
+  /// same without any attention. ddpm-cifar10: the network of google/ddpm-cifar10-32 (Ho et al. 2020; 35.7 million
+  /// parameters, 32 groups). Throws UsageError for another name.
   static UNetConfig preset(std::string_view name, std::int64_t channels = 1);
   static std::vector<std::string> preset_names();
 };

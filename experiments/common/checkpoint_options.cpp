@@ -11,7 +11,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The image size that a network's config.json states: UNet2DModel's sample_size, the Mlp's height and width.
+/// The image size that a network's config.json states: UNet2DModel's sample_size, the DiT's input_size, the
+/// Mlp's height and width.
 void read_image_size(const std::string& config, OpenedCheckpoint& opened) {
   const auto json = nlohmann::json::parse(config);
   if (const auto size = json.find("sample_size"); size != json.end()) {
@@ -21,6 +22,7 @@ void read_image_size(const std::string& config, OpenedCheckpoint& opened) {
       opened.width = size->at(1).get<std::int64_t>();
     }
   }
+  if (json.contains("input_size")) opened.height = opened.width = json.at("input_size").get<std::int64_t>();
   if (json.contains("height") && json.contains("width")) {
     opened.height = json.at("height").get<std::int64_t>();
     opened.width = json.at("width").get<std::int64_t>();
@@ -73,6 +75,7 @@ OpenedCheckpoint open_checkpoint(const CheckpointOptions& options, Device device
     const CheckpointInfo info = read_checkpoint_info(folder);
     opened.process = info.process;
     opened.parameterisation = info.parameterisation;
+    opened.null_label = info.null_label;
     opened.height = info.height;
     opened.width = info.width;
   } else if (!options.process.empty() || !options.view.empty()) {
@@ -97,7 +100,7 @@ NetworkScore OpenedCheckpoint::score_model() const {
         fmt::format("--checkpoint {}: there is no tweedie.json that says what the network answers; give "
                     "--process and --view",
                     folder));
-  return NetworkScore(network, *process, *parameterisation);
+  return NetworkScore(network, *process, *parameterisation, null_label);
 }
 
 }  // namespace tweedie::experiments

@@ -32,7 +32,8 @@ struct OpenedCheckpoint {
   std::vector<Parameter> parameters;  // the network's, under the names that the file has for them
   std::optional<Process> process;     // from tweedie.json or the options; none for a bare network
   std::optional<Parameterisation> parameterisation;
-  std::int64_t height = 0, width = 0;  // of its images; 0 where nothing says it
+  std::optional<std::int64_t> null_label;  // from tweedie.json
+  std::int64_t height = 0, width = 0;      // of its images; 0 where nothing says it
 
   /// Throws UsageError for a bare network, naming the options that say what it answers.
   NetworkScore score_model() const;

@@ -57,7 +57,8 @@ InterventionGround intervention_ground(const ModelOptions& model, const data::Im
 Objective make_objective(const ModelOptions& model, const InterventionOptions& intervention,
                          const InterventionGround& ground) {
   return Objective(parse_source(intervention.source, ground), parse_target(intervention.target, ground),
-                   parse_weighting(model.weighting), parse_noise_levels(model.levels, ground.process));
+                   parse_weighting(model.weighting), parse_noise_levels(model.levels, ground.process),
+                   label_drop(model, ground.region.classes));
 }
 
 }  // namespace tweedie::experiments

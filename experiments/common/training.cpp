@@ -4,7 +4,6 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 
 #include "diffusion/data/load.h"
@@ -13,57 +12,14 @@
 #include "experiments/common/options.h"
 #include "experiments/common/progress.h"
 #include "nn/checkpoint.h"
-#include "nn/io/file.h"
-#include "nn/mlp.h"
-#include "nn/unet_config.h"
 
 namespace tweedie::experiments {
-namespace {
-
-/// "A" or "AxB" after a prefix; UsageError otherwise.
-std::pair<std::int64_t, std::int64_t> parse_size(const std::string& spec, std::string_view text,
-                                                 std::int64_t second_default) {
-  std::int64_t first = 0, second = second_default;
-  const char* end = text.data() + text.size();
-  auto [rest, error] = std::from_chars(text.data(), end, first);
-  bool good = error == std::errc() && first > 0;
-  if (good && rest != end) {
-    good = *rest == 'x';
-    if (good) {
-      const auto [last, second_error] = std::from_chars(rest + 1, end, second);
-      good = second_error == std::errc() && last == end && second > 0;
-    }
-  }
-  if (!good) throw UsageError(fmt::format("network '{}': expected sizes as in unet:16x1 or mlp:256x3", spec));
-  return {first, second};
-}
-
-/// The largest of 8, 4, 2, 1 groups that divides the channels with at least two channels a group.
-std::int64_t norm_groups(std::int64_t channels) {
-  for (const std::int64_t groups : {8, 4, 2})
-    if (channels % groups == 0 && channels / groups >= 2) return groups;
-  return 1;
-}
-
-UNetConfig small_unet(const std::string& spec, std::int64_t channels) {
-  const auto [base, blocks] = parse_size(spec, std::string_view(spec).substr(5), 2);
-  UNetConfig config = UNetConfig::preset("unet-s", channels);
-  config.block_out_channels = {base, 2 * base, 2 * base};
-  config.layers_per_block = blocks;
-  config.norm_num_groups = norm_groups(base);
-  if (config.attention_head_dim && 2 * base % *config.attention_head_dim != 0) config.attention_head_dim = 2 * base;
-  return config;
-}
-
-}  // namespace
-
 void add_options(CommandLine& line, ModelOptions& options) {
   CLI::App& app = line.app();
   const auto text = [&](const char* name, std::string& value, const char* help, const char* type) {
     app.add_option(name, value, help)->type_name(type)->group("Model");
   };
-  text("--network", options.network,
-       "unet-xs, unet-s, unet-m, ddpm-cifar10, unet:BASExBLOCKS, mlp:WIDTHxLAYERS, or a config.json", "SPEC");
+  text("--network", options.network, network_help().c_str(), "SPEC");
   text("--process", options.process, "linear, edm, vp, vp-song or cosine", "NAME");
   text("--view", options.view, "What the network's raw output means: eps, x0, v, score, or edm (preconditioned)",
        "NAME");
@@ -72,6 +28,12 @@ void add_options(CommandLine& line, ModelOptions& options) {
   text("--levels", options.levels,
        "Noise levels: uniform, log-normal[:MEAN,STD], logit-normal[:MEAN,STD] or uniform-log-snr", "NAME");
   app.add_flag("--conditional", options.conditional, "Condition the network on the class labels")->group("Model");
+  app.add_option(
+         "--label-drop", options.label_drop,
+         "With --conditional: share of labels that training replaces by the null class, so that the network can be "
+         "guided; 0: no null class")
+      ->check(CLI::Range(0.0, 0.999))
+      ->group("Model");
 }
 
 void add_options(CommandLine& line, OptimisationOptions& options) {
@@ -132,34 +94,6 @@ std::shared_ptr<const DeviceImages> on_device(const data::ImageSet& images, Devi
   return out;
 }
 
-std::string network_config(const std::string& spec, const data::ImageSet& images, bool conditional) {
-  if (conditional && images.classes == 0)
-    throw UsageError(fmt::format("--conditional: the data '{}' have no labels", images.name));
-  if (spec.starts_with("mlp:")) {
-    const auto [width, layers] = parse_size(spec, std::string_view(spec).substr(4), 3);
-    MlpConfig config;
-    config.height = images.height;
-    config.width = images.width;
-    config.channels = images.channels;
-    config.hidden_width = width;
-    config.hidden_layers = layers;
-    config.num_class_embeds = conditional ? images.classes : 0;
-    return config.to_json();
-  }
-  if (spec.ends_with(".json")) return io::read_text(spec);
-  UNetConfig config =
-      spec.starts_with("unet:") ? small_unet(spec, images.channels) : UNetConfig::preset(spec, images.channels);
-  config.sample_size = {images.height, images.width};
-  if (conditional) config.num_class_embeds = images.classes;
-  const std::int64_t factor = std::int64_t{1} << (config.block_out_channels.size() - 1);
-  if (images.height % factor != 0 || images.width % factor != 0)
-    throw UsageError(
-        fmt::format("network '{}' halves pictures {} times, so their sides must be multiples of {}; the "
-                    "data have {} x {}: give --resolution",
-                    spec, config.block_out_channels.size() - 1, factor, images.height, images.width));
-  return config.to_json();
-}
-
 double data_spread(const data::ImageSet& images) {
   const auto d = static_cast<std::size_t>(images.dimension());
   std::vector<double> sum(d), squares(d);
@@ -181,7 +115,9 @@ double data_spread(const data::ImageSet& images) {
 std::unique_ptr<NetworkScore> make_model(const ModelOptions& options, const data::ImageSet& images, Device device,
                                          std::uint64_t seed) {
   const Process process = Process::named(options.process);
-  const std::string config = network_config(options.network, images, options.conditional);
+  const Conditioning conditioning{.on_classes = options.conditional,
+                                  .label_drop = options.conditional ? options.label_drop : 0.0};
+  const std::string config = network_config(options.network, images, conditioning);
   Parameterisation parameterisation;
   if (options.view == "edm") {
     const double spread = data_spread(images);
@@ -190,13 +126,25 @@ std::unique_ptr<NetworkScore> make_model(const ModelOptions& options, const data
     parameterisation = Parameterisation::plain(parse_view(options.view));
   }
   const std::string& origin = options.network.ends_with(".json") ? options.network : "config.json";
-  return std::make_unique<NetworkScore>(make_network(config, device, seed, origin), process, parameterisation);
+  const std::shared_ptr<Network> network = make_network(config, device, seed, origin);
+  std::optional<std::int64_t> null_label;
+  if (conditioning.label_drop > 0.0) null_label = images.classes;
+  const std::int64_t labels = options.conditional ? images.classes + (null_label ? 1 : 0) : 0;
+  if (network->label_classes() != labels)
+    throw UsageError(fmt::format("{}: a network of {} labels where --conditional and --label-drop ask for {}", origin,
+                                 network->label_classes(), labels));
+  return std::make_unique<NetworkScore>(network, process, parameterisation, null_label);
+}
+
+LabelDrop label_drop(const ModelOptions& options, std::int64_t classes) {
+  return {.probability = options.conditional ? options.label_drop : 0.0, .null_label = classes};
 }
 
 Objective make_objective(const ModelOptions& options, std::shared_ptr<const DeviceImages> images,
                          const Process& process) {
+  const LabelDrop drop = label_drop(options, images->label_classes);
   return Objective(std::make_shared<NoisedData>(std::move(images), process), std::make_shared<ConditionalTarget>(),
-                   parse_weighting(options.weighting), parse_noise_levels(options.levels, process));
+                   parse_weighting(options.weighting), parse_noise_levels(options.levels, process), drop);
 }
 
 TrainerOptions trainer_options(const OptimisationOptions& options, std::uint64_t seed) {

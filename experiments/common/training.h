@@ -10,6 +10,7 @@
 
 #include "diffusion/data/image_set.h"
 #include "diffusion/trainer.h"
+#include "experiments/common/network_spec.h"
 
 namespace tweedie::experiments {
 
@@ -18,7 +19,7 @@ class Progress;
 class RunFolder;
 struct DataOptions;
 
-/// What is trained: --network --process --view --weight --levels --conditional.
+/// What is trained: --network --process --view --weight --levels --conditional --label-drop.
 struct ModelOptions {
   std::string network = "unet-s";
   std::string process = "linear";
@@ -26,6 +27,7 @@ struct ModelOptions {
   std::string weighting = "raw";
   std::string levels = "uniform";
   bool conditional = false;
+  double label_drop = 0.1;  // of a conditional network
 };
 
 /// How: --steps --batch --learning-rate ...
@@ -59,18 +61,14 @@ TrainingData load_training_data(const DataOptions& options);
 /// Images on a device, as sources and probes take them.
 std::shared_ptr<const DeviceImages> on_device(const data::ImageSet& images, Device device);
 
-/// The config.json of a network for these images. `spec`: a preset (unet-xs, unet-s, unet-m, ddpm-cifar10);
-/// "unet:BASExBLOCKS", multipliers 1, 2, 2 of BASE channels with BLOCKS residual blocks a level and attention at the
-/// lowest; "mlp:WIDTHxLAYERS"; or the path of a config.json. Throws UsageError for anything else, and where the images
-/// do not suit the network.
-std::string network_config(const std::string& spec, const data::ImageSet& images, bool conditional);
-
 /// A new network as a score model; `seed` gives the initial weights. Data spread for EDM preconditioning is measured.
 std::unique_ptr<NetworkScore> make_model(const ModelOptions& options, const data::ImageSet& images, Device device,
                                          std::uint64_t seed);
 /// Root mean square of the pixels about their mean image.
 double data_spread(const data::ImageSet& images);
 
+/// What --conditional and --label-drop ask for on images of so many classes.
+LabelDrop label_drop(const ModelOptions& options, std::int64_t classes);
 Objective make_objective(const ModelOptions& options, std::shared_ptr<const DeviceImages> images,
                          const Process& process);
 TrainerOptions trainer_options(const OptimisationOptions& options, std::uint64_t seed);

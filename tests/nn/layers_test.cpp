@@ -171,6 +171,29 @@ TEST(Mlp, GradientsAgreeWithDifferences) {
   EXPECT_NEAR(difference, derivative, 1e-8 * std::abs(derivative));
 }
 
+TEST(Mlp, ARadialOneIsHomogeneousAlongRays) {
+  const Device device{DeviceKind::reference, 0};
+  Mlp network({.channels = 2, .hidden_width = 16, .hidden_layers = 2, .radial = true}, device, 3);
+  EXPECT_EQ(MlpConfig::from_json(network.config()).radial, true);
+  const std::vector<double> directions = {0.6, -0.8, -0.3, 0.1, 0.0, 0.0}, times = {10.0, 400.0, 77.0};
+  const auto answer = [&](double radius) {
+    std::vector<double> points = directions;
+    for (double& value : points) value *= radius;
+    ForwardContext context;
+    const NoGrad guard;
+    return network
+        .forward(Tensor::from_host(std::span<const double>(points), {3, 1, 1, 2}, device),
+                 Tensor::from_host(std::span<const double>(times), {3}, device), {}, context)
+        .to_host_double();
+  };
+  const std::vector<double> one = answer(1.0), far = answer(7.5), opposite = answer(-1.0);
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_NEAR(far[i], 7.5 * one[i], 1e-12);
+    EXPECT_GT(std::abs(opposite[i] + one[i]), 1e-4) << "an odd function; only positive factors may come out";
+  }
+  for (const double value : {one[4], one[5]}) EXPECT_NEAR(value, 0.0, 1e-12);  // the origin stays
+}
+
 TEST(Mlp, SaysWhatItExpects) {
   Mlp network({.channels = 2});
   ForwardContext context;

@@ -125,7 +125,7 @@ TEST(UNetConfig, RefusesTextThatIsNoJson) {
 TEST(UNetConfig, NamesTheKnownPresets) {
   EXPECT_THROW(UNetConfig::preset("unet-xl"), UsageError);
   EXPECT_THAT(message_of([] { UNetConfig::preset("unet-xl"); }),
-              HasSubstr("unknown network preset \"unet-xl\"; known: unet-xs, unet-s, unet-m, ddpm-cifar10"));
+              HasSubstr("unknown network preset \"unet-xl\"; known: unet-xs, unet-s, unet-m, unet-conv-xs"));
   for (const std::string& name : UNetConfig::preset_names()) UNetConfig::preset(name).validate();
   EXPECT_EQ(UNetConfig::preset("unet-s", 3).in_channels, 3);
 }

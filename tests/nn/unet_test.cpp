@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "autograd/ops/reduction.h"
 #include "tests/nn/golden.h"
 #include "tests/nn/io_support.h"
@@ -53,6 +55,20 @@ TEST(UNet, PresetsHaveTheSizeAndTheCostOfDiffusers) {
     const UNet network(UNetConfig::preset(expected.preset));
     EXPECT_EQ(network.parameter_count(), expected.parameters) << expected.preset;
     EXPECT_EQ(network.flops({3, 32, 32, network.in_channels()}), 3 * expected.flops) << expected.preset;
+  }
+}
+
+TEST(UNet, ConvolutionalPresetsHaveNoAttention) {
+  for (const char* size : {"xs", "s", "m"}) {
+    const UNet with(UNetConfig::preset(std::string("unet-") + size)),
+        without(UNetConfig::preset(std::string("unet-conv-") + size));
+    std::set<std::string> expected;
+    for (const Parameter& parameter : with.parameters())
+      if (parameter.name.find("attentions") == std::string::npos) expected.insert(parameter.name);
+    EXPECT_LT(expected.size(), with.parameters().size());
+    for (const Parameter& parameter : without.parameters())
+      EXPECT_EQ(expected.erase(parameter.name), 1u) << parameter.name;
+    EXPECT_TRUE(expected.empty()) << *expected.begin();
   }
 }
 
