@@ -21,9 +21,20 @@ std::string output_of(const std::string& command) {
   }
   return text;
 }
-double milliseconds(const std::string& text, const std::string& name) {
+// Of a line "NAME: 1.5 ms, 2.9 processor ms, 7.25 ...": wall and processor milliseconds, and the rate that follows
+// them.
+struct Line {
+  double wall = 0, processor = 0, rate = 0;
+};
+Line line_of(const std::string& text, const std::string& name) {
+  Line line;
   const auto at = text.find(name + ": ");
-  return at == std::string::npos ? 0 : std::atof(text.c_str() + at + name.size() + 2);
+  if (at == std::string::npos || std::sscanf(text.c_str() + at + name.size(), ": %lf ms, %lf processor ms, %lf",
+                                             &line.wall, &line.processor, &line.rate) != 3) {
+    std::fprintf(stderr, "vgpu_bench: no times of %s\n", name.c_str());
+    std::exit(1);
+  }
+  return line;
 }
 
 }  // namespace
@@ -37,13 +48,18 @@ int main() {
   std::remove(profile.c_str());
   const std::string text = output_of(run + " --check mem " + program);
   std::fputs(text.c_str(), stdout);
+  // Two cores that have nothing else to do take half the processor time.
   const struct { const char *kernel, *line; } rates[] = {{"elementwise", "elementwise"}, {"4gemm", "SIMT gemm"}};
   for (const auto& rate : rates)
     for (const auto& kernel : json["kernels"]) {
       if (kernel["name"].get<std::string>().find(rate.kernel) == std::string::npos) continue;
       const double count = kernel["thread_instructions"].get<double>() / kernel["launches"].get<double>();
-      std::printf("%s: %.2f billion thread-instructions a second (memcheck on)\n", rate.line,
-                  count / (1e6 * milliseconds(text, rate.line)));
+      const Line line = line_of(text, rate.line);
+      std::printf("%s: %.2f billion thread-instructions a second of wall time, %.2f by processor time on two cores\n",
+                  rate.line, count / (1e6 * line.wall), 2 * count / (1e6 * line.processor));
     }
+  const Line tensor = line_of(text, "mma.sync");
+  std::printf("mma.sync: %.1f GFLOP/s of wall time, %.1f by processor time on two cores\n", tensor.rate,
+              2 * tensor.rate * tensor.wall / tensor.processor);
   return 0;
 }
