@@ -51,6 +51,7 @@ CASE(wmma_shapes) {
   check_wmma<__nv_bfloat16, float, wmma::col_major, wmma::col_major, 32, 8, 16>();
   check_wmma<__half, float, wmma::row_major, wmma::col_major, 8, 32, 16>();
   check_wmma<signed char, int, wmma::row_major, wmma::col_major, 16, 16, 16>();
+  check_wmma<double, double, wmma::row_major, wmma::col_major, 8, 8, 4>();
 }
 
 __global__ void fragments(const __nv_bfloat16* a, const __nv_bfloat16* b,

@@ -34,6 +34,9 @@ TEST(Programs, MemoryUnderEveryCheck) {
 TEST(Programs, Warp) {
   expect_clean("--check mem,init", "warp");
 }
+TEST(Programs, Language) {
+  expect_clean("--check all", "language");
+}
 TEST(Programs, WarpShuffled) {
   expect_clean("--seed 7 --threads 1", "warp");
 }
