@@ -8,11 +8,6 @@
 namespace tweedie::vgpu {
 namespace {
 
-template <class F>
-void for_active(const Warp& warp, F f) {
-  for (u32 rest = warp.mask; rest; rest &= rest - 1) f(static_cast<u32>(__builtin_ctz(rest)));
-}
-
 // a: shared offset (imm added), b: global address (imm2 in `extra` as a signed 32-bit offset); bytes: copied;
 // c: how many of them come from memory, the rest being zeros (count 2), flags 2: c is an "ignore" predicate.
 const Inst* copy(Warp& warp, const Inst* in) {

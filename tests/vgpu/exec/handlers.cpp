@@ -2,18 +2,20 @@
 
 namespace tweedie::vgpu {
 
-#define VGPU_DECLARE(isa)                                                                                      \
-  namespace isa {                                                                                              \
-  void add_integer(HandlerTable&);                                                                             \
-  void add_float(HandlerTable&);                                                                               \
-  void add_half(HandlerTable&);                                                                                \
-  void add_convert(HandlerTable&);                                                                             \
-  void add_predicate(HandlerTable&);                                                                           \
-  void add_memory(HandlerTable&);                                                                              \
-  void add_matrix(HandlerTable&);                                                                              \
-  inline void add_all(HandlerTable& t) {                                                                       \
-    add_integer(t), add_float(t), add_half(t), add_convert(t), add_predicate(t), add_memory(t), add_matrix(t); \
-  }                                                                                                            \
+#define VGPU_DECLARE(isa)                                           \
+  namespace isa {                                                   \
+  void add_integer(HandlerTable&);                                  \
+  void add_bits(HandlerTable&);                                     \
+  void add_float(HandlerTable&);                                    \
+  void add_half(HandlerTable&);                                     \
+  void add_convert(HandlerTable&);                                  \
+  void add_predicate(HandlerTable&);                                \
+  void add_memory(HandlerTable&);                                   \
+  void add_matrix(HandlerTable&);                                   \
+  inline void add_all(HandlerTable& t) {                            \
+    add_integer(t), add_bits(t), add_float(t), add_half(t);         \
+    add_convert(t), add_predicate(t), add_memory(t), add_matrix(t); \
+  }                                                                 \
   }
 VGPU_DECLARE(isa_avx512)
 VGPU_DECLARE(isa_avx2)

@@ -19,6 +19,12 @@ inline u32& predicate(Warp& warp, u32 offset) {
   return *reinterpret_cast<u32*>(warp.regs + offset);
 }
 
+// f(lane) for the active lanes, in order.
+template <class F>
+void for_active(const Warp& warp, F f) {
+  for (u32 rest = warp.mask; rest; rest &= rest - 1) f(static_cast<u32>(__builtin_ctz(rest)));
+}
+
 // Whether every live lane named in the active lanes' masks is here. If not, the split is set to wait for them.
 bool gather_members(Warp& warp, const Inst* in, const u32* members, bool at_any_place);
 

@@ -104,6 +104,7 @@ const Inst* ternary(Warp& warp, const Inst* in) {
 }
 
 void add_integer(HandlerTable& table);
+void add_bits(HandlerTable& table);
 void add_float(HandlerTable& table);
 void add_half(HandlerTable& table);
 void add_convert(HandlerTable& table);

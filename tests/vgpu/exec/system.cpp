@@ -11,11 +11,6 @@
 namespace tweedie::vgpu {
 namespace {
 
-template <class F>
-void for_active(const Warp& warp, F f) {
-  for (u32 rest = warp.mask; rest; rest &= rest - 1) f(static_cast<u32>(__builtin_ctz(rest)));
-}
-
 template <class T, bool Nanoseconds>
 const Inst* clock(Warp& warp, const Inst* in) {
   const u64 now = static_cast<u64>(std::chrono::duration_cast<std::chrono::nanoseconds>(

@@ -6,11 +6,6 @@
 namespace tweedie::vgpu {
 namespace {
 
-template <class F>
-void for_active(const Warp& warp, F f) {
-  for (u32 rest = warp.mask; rest; rest &= rest - 1) f(static_cast<u32>(__builtin_ctz(rest)));
-}
-
 enum VideoKind : u8 { kAdd, kSub, kAverage, kAbsoluteDifference, kMin, kMax };
 
 i32 element(u32 word, u32 k, u32 bits, bool is_signed) {

@@ -13,10 +13,6 @@ bool arrived(Warp& warp, const Inst* in, u32 members) {
   return true;
 }
 
-template <class F>
-void for_active(const Warp& warp, F f) {
-  for (u32 rest = warp.mask; rest; rest &= rest - 1) f(static_cast<u32>(__builtin_ctz(rest)));
-}
 void set_predicate(Warp& warp, u32 offset, u32 bits) {
   if (offset == kFull) return;
   u32& p = predicate(warp, offset);
