@@ -147,6 +147,7 @@ void start_block(Block& block, u64 number) {
   block.index[1] = static_cast<u32>(number / launch.grid[0] % launch.grid[1]);
   block.index[2] = static_cast<u32>(number / launch.grid[0] / launch.grid[1]);
   block.time = 0;
+  block.turns = 0;
   std::memset(block.shared, 0xff, block.shared_bytes);  // NaN in every float type
   std::fill(block.shared_written.begin(), block.shared_written.end(), 0);
   std::fill(block.shared_cells.begin(), block.shared_cells.end(), RaceCell{});

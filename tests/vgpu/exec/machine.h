@@ -235,7 +235,7 @@ struct Block {
   std::vector<RaceCell> shared_cells;
   Barrier barriers[16];
   u32 time = 0;  // racecheck's clock for global memory
-  u32 live_warps = 0;
+  u64 turns = 0;  // the state behind a shuffled order of warps
   std::unique_ptr<u8[]> storage;  // registers, shared and local memory
   bool progressed = false;
   std::map<u32, u32> object_times;

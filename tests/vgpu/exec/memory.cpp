@@ -175,6 +175,33 @@ inline void deliver(Warp& warp, u32 d, const R* raw, bool is_signed) {
   }
 }
 
+// Vectors of N elements a lane, from lanes to elements and back; the compiler makes permutations of the inner loops.
+template <u32 N, class R, class Index>
+__attribute__((always_inline)) inline void load_vectors(const Where<Index>& at, R (*table)[kLanes]) {
+  alignas(64) R gathered[N * kLanes];
+  const R* flat = reinterpret_cast<const R*>(at.base + at.index[0]);
+  if (!at.consecutive) {
+    for (int i = 0; i < kLanes; ++i) std::memcpy(gathered + N * i, at.base + at.index[i], N * sizeof(R));
+    flat = gathered;
+  }
+  for (int i = 0; i < kLanes; ++i)
+    for (u32 k = 0; k < N; ++k) table[k][i] = flat[N * i + k];
+}
+template <u32 N, class R, class W, class Index>
+__attribute__((always_inline)) inline void store_vectors(const Where<Index>& at, const W* const* values, u32 mask) {
+  alignas(64) R flat[N * kLanes];
+  for (int i = 0; i < kLanes; ++i)
+    for (u32 k = 0; k < N; ++k) flat[N * i + k] = static_cast<R>(values[k][i]);
+  if (at.consecutive && mask == kFull) {
+    std::memcpy(at.base + at.index[0], flat, sizeof flat);
+    return;
+  }
+  for (u32 rest = mask; rest; rest &= rest - 1) {
+    const int i = __builtin_ctz(rest);
+    std::memcpy(at.base + at.index[i], flat + N * i, N * sizeof(R));
+  }
+}
+
 template <class R, class W, class Index>
 __attribute__((always_inline)) inline void load_elements(Warp& warp, const Inst* in, const Where<Index>& at) {
   alignas(64) R raw[kLanes];
@@ -196,15 +223,10 @@ __attribute__((always_inline)) inline void load_elements(Warp& warp, const Inst*
     return;
   }
   alignas(64) R table[4][kLanes];
-  const R* from[kLanes];
-  for (int i = 0; i < kLanes; ++i) from[i] = reinterpret_cast<const R*>(at.base + at.index[i]);
-  if (n == 4) {
-    for (int i = 0; i < kLanes; ++i)
-      for (int k = 0; k < 4; ++k) table[k][i] = from[i][k];
-  } else {
-    for (int i = 0; i < kLanes; ++i)
-      for (int k = 0; k < 2; ++k) table[k][i] = from[i][k];
-  }
+  if (n == 4)
+    load_vectors<4>(at, table);
+  else
+    load_vectors<2>(at, table);
   for (u32 k = 0; k < n; ++k)
     if (in->list[k] != kFull) deliver<W>(warp, in->list[k], table[k], is_signed);
 }
@@ -232,11 +254,10 @@ __attribute__((always_inline)) inline void store_elements(Warp& warp, const Inst
   }
   const W* values[4];
   for (u32 k = 0; k < n; ++k) values[k] = reg<W>(warp, in->list[k]);
-  for (u32 rest = mask; rest; rest &= rest - 1) {
-    const int i = __builtin_ctz(rest);
-    R* to = reinterpret_cast<R*>(at.base + at.index[i]);
-    for (u32 k = 0; k < n; ++k) to[k] = static_cast<R>(values[k][i]);
-  }
+  if (n == 4)
+    store_vectors<4, R>(at, values, mask);
+  else
+    store_vectors<2, R>(at, values, mask);
 }
 
 template <u32 Bytes, class W>

@@ -197,15 +197,23 @@ void report_deadlock(Block& block) {
   }
 }
 
+u64 next_turn(Block& block, u64 seed) {
+  block.turns = (block.turns + seed + block.number) * 6364136223846793005ull + 1442695040888963407ull;
+  return block.turns >> 40;
+}
+
 enum class Progress : u8 { done, sliced, failed };
 
 // Runs a block until it ends or until all it does is use up its slices.
 Progress run_block(Block& block) {
   const bool alone = block.launch->blocks <= 1;
+  const u64 seed = settings().seed, count = block.warps.size();
   for (;;) {
     bool ran = false, unsliced = false;
     if (block.launch->failed.load(std::memory_order_relaxed)) return Progress::failed;
-    for (auto& warp : block.warps) {
+    const u64 turn = seed ? next_turn(block, seed) : 0;  // where the round begins, and which way it goes
+    for (u64 k = 0; k < count; ++k) {
+      Warp& warp = block.warps[(turn / 2 + (turn & 1 ? count - 1 - k : k)) % count];
       if (warp.finished() || (!has_ready(warp) && !release_waiting(warp))) continue;
       ran = true;
       if (!run_warp(warp)) return Progress::failed;
