@@ -3,6 +3,7 @@
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/conv2d/conv2d_onednn.h"
 #include "kernels/conv2d/conv2d_panels.h"
+#include "kernels/reduction/reduction_cpu.h"
 #include "kernels/runtime/onednn.h"
 
 namespace tweedie {
@@ -43,9 +44,18 @@ void data_gradient_cpu(Stream& stream, const Conv2dDataGradient& arguments) {
 }
 
 void filter_gradient_cpu(Stream&, const Conv2dFilterGradient& arguments) {
-  if (arguments.grad_y.count() > 0) {
-    if (conv2d_panels::takes(arguments)) return conv2d_panels::filter_gradient(arguments);
-    return conv2d_onednn::filter_gradient(arguments);
+  const Array& grad_y = arguments.grad_y;
+  if (grad_y.count() > 0) {
+    Conv2dFilterGradient filter = arguments;
+    // Where channels do not fill vectors, oneDNN adds all pixels in one running float32 sum.
+    if (const std::int64_t channels = grad_y.shape[3]; arguments.grad_bias && channels % 16 != 0) {
+      const Array pixels{grad_y.data, {1, grad_y.count() / channels, channels}, grad_y.dtype};
+      const Array sums{arguments.grad_bias.data, {1, channels}, grad_y.dtype};
+      reduce_on_cpu({.kind = ReduceKind::sum, .x = pixels, .y = sums, .write = arguments.write});
+      filter.grad_bias = {};
+    }
+    if (conv2d_panels::takes(filter)) return conv2d_panels::filter_gradient(filter);
+    return conv2d_onednn::filter_gradient(filter);
   }
   if (arguments.write == Write::accumulate) return;
   std::fill_n(arguments.grad_weight.as<float>(), arguments.grad_weight.count(), 0.0f);

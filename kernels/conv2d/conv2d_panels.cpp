@@ -278,23 +278,29 @@ void filter_gradient(const Conv2dFilterGradient& arguments) {
   const Array& others = exchanged ? x : grad_y;
   problem.rows = others.shape[1], problem.columns = others.shape[2], problem.out = others.shape[3];
 
-  // One set of sums a thread, added in the threads' order.
+  // One set of sums a thread, added in the threads' order; float32 sums over about a thousand pixels at a time.
   const std::int64_t count = grad_weight.count(), out = weight[0], in = weight[3], samples = x.shape[0];
   const std::int64_t pieces = std::min<std::int64_t>(omp_get_max_threads(), samples);
-  std::vector<float> sums(pieces * (count + out), 0.0f);
+  const std::int64_t step = std::max<std::int64_t>(1, 1024 / std::max<std::int64_t>(1, problem.rows * problem.columns));
+  std::vector<double> sums(pieces * (count + out), 0.0);
   parallel_for(pieces, 1, [&](std::int64_t first_piece, std::int64_t last_piece) {
+    std::vector<float> part(count + out);
     for (std::int64_t piece = first_piece; piece < last_piece; ++piece) {
-      float* own = &sums[piece * (count + out)];
-      HWY_DYNAMIC_DISPATCH(window_products)
-      (problem, samples * piece / pieces, samples * (piece + 1) / pieces, own,
-       grad_bias && !exchanged ? own + count : nullptr);
+      double* own = &sums[piece * (count + out)];
+      const std::int64_t end = samples * (piece + 1) / pieces;
+      for (std::int64_t first = samples * piece / pieces; first < end; first += step) {
+        std::fill(part.begin(), part.end(), 0.0f);
+        HWY_DYNAMIC_DISPATCH(window_products)
+        (problem, first, std::min(first + step, end), part.data(), grad_bias ? &part[count] : nullptr);
+        for (std::int64_t i = 0; i < count + out; ++i) own[i] += part[i];
+      }
     }
   });
   for (std::int64_t piece = 1; piece < pieces; ++piece)
     for (std::int64_t i = 0; i < count + out; ++i) sums[i] += sums[piece * (count + out) + i];
 
-  const auto store = [accumulate = write == Write::accumulate](float& to, float value) {
-    to = accumulate ? to + value : value;
+  const auto store = [accumulate = write == Write::accumulate](float& to, double value) {
+    to = static_cast<float>(accumulate ? static_cast<double>(to) + value : value);
   };
   float* to = grad_weight.as<float>();
   for (std::int64_t o = 0; o < out; ++o)
@@ -302,17 +308,7 @@ void filter_gradient(const Conv2dFilterGradient& arguments) {
       for (std::int64_t i = 0; i < in; ++i)
         store(to[(o * taps + tap) * in + i],
               exchanged ? sums[((taps - 1 - tap) * out + o) * in + i] : sums[(tap * in + i) * out + o]);
-  if (!grad_bias) return;
-  float* bias_sums = &sums[count];
-  if (exchanged) {
-    const float* values = grad_y.as<float>();
-    for (std::int64_t o = 0; o < out; ++o) {
-      double sum = 0.0;  // of few channels: a serial float32 sum over all pixels would lose digits
-      for (std::int64_t i = o; i < grad_y.count(); i += out) sum += values[i];
-      bias_sums[o] = static_cast<float>(sum);
-    }
-  }
-  for (std::int64_t o = 0; o < out; ++o) store(grad_bias.as<float>()[o], bias_sums[o]);
+  for (std::int64_t o = 0; grad_bias && o < out; ++o) store(grad_bias.as<float>()[o], sums[count + o]);
 }
 
 }  // namespace tweedie::conv2d_panels

@@ -12,7 +12,7 @@ bool takes(const Conv2dForward& arguments);
 void forward(const Conv2dForward& arguments);
 
 /// Few input channels, few output channels (stride 1, with the roles of x and grad_y exchanged) or a 1 x 1 kernel; the
-/// other side's channels are a multiple of a vector.
+/// other side's channels are a multiple of a vector. With roles exchanged, grad_bias is left to the caller.
 bool takes(const Conv2dFilterGradient& arguments);
 void filter_gradient(const Conv2dFilterGradient& arguments);
 

@@ -1,4 +1,4 @@
-#include "kernels/reduction/reduction.h"
+#include "kernels/reduction/reduction_cpu.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/reduction/reduction_cpu.cpp"
@@ -63,9 +63,14 @@ HWY_EXPORT(sum_run);
 HWY_EXPORT(sum_columns);
 constexpr std::int64_t grain = 16384;  // elements worth waking a thread for
 
+const bool registered =
+    reduce.implement(DeviceKind::cpu, [](Stream&, const Reduce& arguments) { reduce_on_cpu(arguments); });
+
+}  // namespace
+
 /// A job sums `rows` rows of one outer index. How x is cut into jobs depends on its shape alone, and the jobs' sums are
 /// added in order: the result does not depend on the thread count.
-void reduce_cpu(Stream&, const Reduce& arguments) {
+void reduce_on_cpu(const Reduce& arguments) {
   const Shape& shape = arguments.x.shape;
   const std::int64_t outer = shape[0], reduced = shape[1], inner = shape[2];
   if (outer * inner == 0) return;
@@ -105,8 +110,5 @@ void reduce_cpu(Stream&, const Reduce& arguments) {
                });
 }
 
-const bool registered = reduce.implement(DeviceKind::cpu, &reduce_cpu);
-
-}  // namespace
 }  // namespace tweedie
 #endif  // HWY_ONCE
