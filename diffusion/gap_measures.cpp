@@ -46,6 +46,32 @@ GapMasses gap_masses(std::span<const float> samples, const PointSet& set, const 
   return {masses.gap / count, masses.near / count, masses.outside / count};
 }
 
+PlaneMasses plane_masses(std::span<const float> samples, const PointSet& set) {
+  require(set.dimension() == 2 && !samples.empty() && samples.size() % 2 == 0,
+          "plane masses: {} numbers, points of dimension {}", samples.size(), set.dimension());
+  const auto points = set.points();
+  std::vector<double> middles;
+  for (std::size_t i = 0; i < points.size(); ++i)
+    middles.push_back(0.5 * (points[i] + points[(i + 2) % points.size()]));
+  const auto within = [](double x, double y, std::span<const double> places) {
+    for (std::size_t i = 0; i < places.size(); i += 2)
+      if (std::pow(x - places[i], 2) + std::pow(y - places[i + 1], 2) <= 0.0625) return 1.0;
+    return 0.0;
+  };
+  const double origin[] = {0.0, 0.0};
+  const std::size_t n = samples.size() / 2;
+  PlaneMasses masses;
+  for (std::size_t i = 0; i < n; ++i) {
+    const double x = samples[i], y = samples[n + i];
+    masses.edge += within(x, y, middles);
+    masses.centre += within(x, y, origin);
+    masses.near += within(x, y, points);
+    masses.outside += std::max(std::abs(x), std::abs(y)) > 1.5 ? 1.0 : 0.0;
+  }
+  const auto count = static_cast<double>(n);
+  return {masses.edge / count, masses.centre / count, masses.near / count, masses.outside / count};
+}
+
 std::vector<double> bin_shares(std::span<const float> samples, const LineBins& bins) {
   std::vector<double> shares(static_cast<std::size_t>(bins.count), 0.0);
   double inside = 0.0;

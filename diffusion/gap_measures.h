@@ -24,6 +24,15 @@ struct GapMasses {
 };
 GapMasses gap_masses(std::span<const float> samples, const PointSet& set, const LineBins& bins);
 
+/// Where samples of the plane, x (n) then y (n), lie relative to points in the order of a polygon's corners.
+struct PlaneMasses {
+  double edge = 0.0;     // within 0.25 of a mid-point of neighbouring points
+  double centre = 0.0;   // within 0.25 of the origin
+  double near = 0.0;     // within 0.25 of a point
+  double outside = 0.0;  // max(|x|, |y|) > 1.5
+};
+PlaneMasses plane_masses(std::span<const float> samples, const PointSet& set);
+
 /// The share of the samples inside the bins that falls into each of them. Throws Error where none is inside.
 std::vector<double> bin_shares(std::span<const float> samples, const LineBins& bins);
 /// The law of alpha x + sigma e, x uniform over the set, binned and normalised over the bins.

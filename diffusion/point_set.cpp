@@ -15,14 +15,13 @@ PointSet::PointSet(std::vector<double> points, std::int64_t dimension)
   for (const double value : points_) require(std::isfinite(value), "point set: a coordinate is {}", value);
 }
 
-/// Fills in the normalised weights and returns log p(z).
-double PointSet::weights(std::span<const double> z, double alpha, double sigma, std::vector<double>& weights) const {
+double PointSet::weigh(std::span<const double> z, double alpha, double sigma, std::span<double> weights) const {
   require(static_cast<std::int64_t>(z.size()) == dimension_, "point set: a point of dimension {}, expected {}",
           z.size(), dimension_);
   require(alpha >= 0.0 && sigma > 0.0, "point set: alpha {} and sigma {}, expected at least 0 and above 0", alpha,
           sigma);
   const std::size_t n = static_cast<std::size_t>(count()), d = z.size();
-  weights.resize(n);
+  require(weights.size() == n, "point set: {} weights for {} points", weights.size(), n);
   double largest = -INFINITY;
   for (std::size_t i = 0; i < n; ++i) {
     double squares = 0.0;
@@ -48,8 +47,10 @@ double PointSet::Posterior::trace() const {
 
 PointSet::Posterior PointSet::posterior(std::span<const double> z, double alpha, double sigma) const {
   const std::size_t n = static_cast<std::size_t>(count()), d = z.size();
-  Posterior answer{.mean = std::vector<double>(d, 0.0), .covariance = std::vector<double>(d * d, 0.0)};
-  answer.log_density = weights(z, alpha, sigma, answer.weights);
+  Posterior answer{.weights = std::vector<double>(n),
+                   .mean = std::vector<double>(d, 0.0),
+                   .covariance = std::vector<double>(d * d, 0.0)};
+  answer.log_density = weigh(z, alpha, sigma, answer.weights);
   for (std::size_t i = 0; i < n; ++i)
     for (std::size_t j = 0; j < d; ++j) answer.mean[j] += answer.weights[i] * points_[i * d + j];
   for (std::size_t i = 0; i < n; ++i)
@@ -62,21 +63,12 @@ PointSet::Posterior PointSet::posterior(std::span<const double> z, double alpha,
 
 void PointSet::denoise(std::span<const double> z, double alpha, double sigma, std::span<double> mean) const {
   thread_local std::vector<double> scratch;
-  weights(z, alpha, sigma, scratch);
+  scratch.resize(static_cast<std::size_t>(count()));
+  weigh(z, alpha, sigma, scratch);
   const std::size_t d = z.size();
   std::fill(mean.begin(), mean.end(), 0.0);
   for (std::size_t i = 0; i < scratch.size(); ++i)
     for (std::size_t j = 0; j < d; ++j) mean[j] += scratch[i] * points_[i * d + j];
-}
-
-std::int64_t PointSet::draw_source(std::span<const double> z, double alpha, double sigma, double uniform) const {
-  thread_local std::vector<double> scratch;
-  weights(z, alpha, sigma, scratch);
-  for (std::size_t i = 0; i + 1 < scratch.size(); ++i) {
-    uniform -= scratch[i];
-    if (uniform < 0.0) return static_cast<std::int64_t>(i);
-  }
-  return count() - 1;
 }
 
 std::vector<double> score_of(const PointSet::Posterior& posterior, std::span<const double> z, double alpha,

@@ -31,12 +31,10 @@ class PointSet {
   Posterior posterior(std::span<const double> z, double alpha, double sigma) const;
   /// Only the mean, into `mean` (d): for inner loops.
   void denoise(std::span<const double> z, double alpha, double sigma, std::span<double> mean) const;
-  /// The index i drawn with probability P(x = x_i | z) from `uniform` in (0, 1): the generating point as seen from z.
-  std::int64_t draw_source(std::span<const double> z, double alpha, double sigma, double uniform) const;
+  /// Only P(x = x_i | z), into `weights` (N); returns log p(z).
+  double weigh(std::span<const double> z, double alpha, double sigma, std::span<double> weights) const;
 
  private:
-  double weights(std::span<const double> z, double alpha, double sigma, std::vector<double>& weights) const;
-
   std::vector<double> points_;
   std::int64_t dimension_;
 };

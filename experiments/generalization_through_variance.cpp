@@ -36,6 +36,13 @@ const std::vector<Choice>& choices() {
       {"figure_1", {"1", "Figure 1: where the target is noisy", run_figure_1}, 1},
       {"figure_2", {"2", "Figure 2: gaps on the line", run_figure_2}, 15},
       {"figure_3", {"3", "Figure 3: gaps in the plane", run_figure_3}, 30},
+      {"naive", {"naive", "The naive sampler and its limit", run_naive}, 20},
+      {"effective_sde", {"effective-sde", "Frozen Gaussian noise in the place of training", run_effective_sde}, 10},
+      {"linear", {"linear", "The covariance of linear models", run_linear}, 15},
+      {"gaussianity", {"gaussianity", "Are the estimators Gaussian?", run_gaussianity}, 10},
+      {"ntk", {"ntk", "Lazy networks: the tangent kernel over training", run_ntk}, 30},
+      {"mlp", {"mlp", "A trained network: noisy against exact targets", run_mlp}, 40},
+      {"factors", {"factors", "Six factors", run_factors}, 20},
   };
   return all;
 }

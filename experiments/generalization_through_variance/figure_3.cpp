@@ -29,51 +29,24 @@ struct PlaneEnsemble {
                                                                        // order does not matter
 };
 
-bool within(double x, double y, std::span<const double> places, double radius) {
-  for (std::size_t i = 0; i + 1 < places.size(); i += 2) {
-    const double dx = x - places[i], dy = y - places[i + 1];
-    if (dx * dx + dy * dy <= radius * radius) return true;
-  }
-  return false;
+/// Adds what model number `model` generated. `mutex` guards the counts.
+void add(std::int64_t model, std::span<const float> samples, const PointSet& set, PlaneEnsemble& ensemble,
+         std::mutex& mutex) {
+  const PlaneMasses masses = plane_masses(samples, set);
+  const auto at = static_cast<std::size_t>(model);
+  ensemble.masses.edge[at] = masses.edge;
+  ensemble.masses.centre[at] = masses.centre;
+  ensemble.masses.near[at] = masses.near;
+  ensemble.masses.outside[at] = masses.outside;
+  const std::size_t n = samples.size() / 2;
+  std::vector<double> counts(side * side, 0.0);
+  const auto bin = [](double v) { return std::min(side - 1, static_cast<std::int64_t>((v + 1.5) * side / 3.0)); };
+  for (std::size_t i = 0; i < n; ++i)
+    if (std::max(std::abs(samples[i]), std::abs(samples[n + i])) <= 1.5f)
+      counts[static_cast<std::size_t>(bin(samples[n + i]) * side + bin(samples[i]))] += 1.0;
+  const std::lock_guard lock(mutex);
+  for (std::size_t b = 0; b < counts.size(); ++b) ensemble.counts[b] += counts[b];
 }
-
-class PlaneMeasures {
- public:
-  explicit PlaneMeasures(const PointSet& set) : points_(set.points().begin(), set.points().end()) {
-    for (std::size_t i = 0; i < points_.size(); ++i)
-      middles_.push_back(0.5 * (points_[i] + points_[(i + 2) % points_.size()]));
-  }
-  void add(std::int64_t model, std::span<const float> samples, PlaneEnsemble& ensemble) {
-    const std::size_t n = samples.size() / 2;
-    const double origin[] = {0.0, 0.0};
-    double edge = 0.0, centre = 0.0, near = 0.0, outside = 0.0;
-    std::vector<double> counts(side * side, 0.0);
-    for (std::size_t i = 0; i < n; ++i) {
-      const double x = samples[i], y = samples[n + i];
-      edge += within(x, y, middles_, 0.25);
-      centre += within(x, y, origin, 0.25);
-      near += within(x, y, points_, 0.25);
-      if (std::max(std::abs(x), std::abs(y)) > 1.5) {
-        outside += 1.0;
-        continue;
-      }
-      const auto bin = [](double v) { return std::min(side - 1, static_cast<std::int64_t>((v + 1.5) * side / 3.0)); };
-      counts[static_cast<std::size_t>(bin(y) * side + bin(x))] += 1.0;
-    }
-    const auto at = static_cast<std::size_t>(model);
-    const auto count = static_cast<double>(n);
-    ensemble.masses.edge[at] = edge / count;
-    ensemble.masses.centre[at] = centre / count;
-    ensemble.masses.near[at] = near / count;
-    ensemble.masses.outside[at] = outside / count;
-    const std::lock_guard lock(mutex_);
-    for (std::size_t b = 0; b < counts.size(); ++b) ensemble.counts[b] += counts[b];
-  }
-
- private:
-  std::vector<double> points_, middles_;
-  std::mutex mutex_;
-};
 
 Json row_of(const Masses& masses) {
   Json row;
@@ -189,10 +162,10 @@ Part run_figure_3(const PartSettings& settings) {
         for (auto* values :
              {&ensemble.masses.edge, &ensemble.masses.centre, &ensemble.masses.near, &ensemble.masses.outside})
           values->resize(static_cast<std::size_t>(settings.models));
-      PlaneMeasures measures(set);
+      std::mutex mutex;
       run_ensemble(plan_of(settings, basis, cell), set,
                    [&](std::int64_t model, bool exact, std::span<const float> samples) {
-                     measures.add(model, samples, ensembles[exact ? 1 : 0]);
+                     add(model, samples, set, ensembles[exact ? 1 : 0], mutex);
                    });
       const Json name = {{"features", features}, {"rotation_index", rotation}};
       const auto keep = [&](const char* list, const PlaneEnsemble& ensemble) {
