@@ -3,7 +3,6 @@
 #include <CLI/App.hpp>
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <functional>
 #include <regex>
@@ -14,6 +13,7 @@
 #include "experiments/common/training.h"
 #include "kernels/all_cases.h"
 #include "kernels/matmul/matmul.h"
+#include "kernels/runtime/device_timer.h"
 #include "kernels/runtime/parallel.h"
 
 namespace tweedie::experiments {
@@ -25,6 +25,7 @@ struct Options {
   std::string format = "console";
   double seconds = 0.3;
   bool list = false;
+  bool once = false;
 };
 
 /// What this machine does at best, measured in this run: every kernel is shown as a share of these.
@@ -33,29 +34,17 @@ struct Ceilings {
   double copy_bytes = 0.0;  // per second, read and written: a copy of 256 MiB by all threads
 };
 
-double seconds_of(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
 Ceilings measure_ceilings(Device device) {
   Ceilings ceilings;
   constexpr std::int64_t side = 2048;
   const Tensor a = Tensor::full({1, side, side}, 1.0, device), b = Tensor::full({1, side, side}, 0.5, device),
                c = Tensor::zeros({1, side, side}, device);
-  const auto multiply = [&] {
-    matrix_multiply(c.stream(), {.a = a.array(), .b = b.array(), .bias = {}, .c = c.array()});
-    c.stream().synchronize();
-  };
+  Stream& stream = default_stream(device);
+  const auto multiply = [&] { matrix_multiply(stream, {.a = a.array(), .b = b.array(), .bias = {}, .c = c.array()}); };
   constexpr std::int64_t bytes = std::int64_t{256} << 20;
   const Tensor from = Tensor::zeros({bytes / 4}, device), to = Tensor::zeros({bytes / 4}, device);
   const auto copy = [&] {
-    if (device.kind != DeviceKind::cpu) {
-      to.stream().copy(to.array().data, from.array().data, bytes);
-      to.stream().synchronize();
-      return;
-    }
+    if (device.kind != DeviceKind::cpu) return stream.copy(to.array().data, from.array().data, bytes);
     parallel_for(bytes, 1 << 16, [&](std::int64_t first, std::int64_t last) {
       std::memcpy(static_cast<char*>(to.array().data) + first, static_cast<const char*>(from.array().data) + first,
                   static_cast<std::size_t>(last - first));
@@ -65,20 +54,38 @@ Ceilings measure_ceilings(Device device) {
   copy();
   // Other work on a shared machine only slows things down, so the best of several is the machine's own rate.
   for (int i = 0; i < 15; ++i) {
-    ceilings.gemm_flops = std::max(ceilings.gemm_flops, 2.0 * side * side * side / seconds_of(multiply));
-    ceilings.copy_bytes = std::max(ceilings.copy_bytes, 2.0 * static_cast<double>(bytes) / seconds_of(copy));
+    ceilings.gemm_flops = std::max(ceilings.gemm_flops, 2.0 * side * side * side / seconds_on_device(stream, multiply));
+    ceilings.copy_bytes =
+        std::max(ceilings.copy_bytes, 2.0 * static_cast<double>(bytes) / seconds_on_device(stream, copy));
   }
   return ceilings;
 }
 
-/// Rates of `work` done in `iterations` of a state, beside the ceilings.
-void report_rates(benchmark::State& state, const Work& work, const Ceilings& ceilings) {
-  const auto rate = benchmark::Counter::kIsRate;
-  const double iterations = static_cast<double>(state.iterations());
-  state.counters["GFLOP/s"] = {work.flops * iterations * 1e-9, rate};
-  state.counters["GB/s"] = {work.bytes * iterations * 1e-9, rate};
-  state.counters["of_gemm"] = {work.flops * iterations / ceilings.gemm_flops, rate};
-  state.counters["of_copy"] = {work.bytes * iterations / ceilings.copy_bytes, rate};
+/// Times `run`, which does `work`, and reports its rates beside the ceilings. On cuda each run is timed between events
+/// with a cold L2 cache, and the median counts; on the cpu the mean of runs in a row.
+void measure(benchmark::State& state, Device device, const Work& work, const Ceilings& ceilings,
+             const std::function<void()>& run) {
+  Stream& stream = default_stream(device);
+  std::vector<double> times;
+  constexpr std::int64_t flushed_bytes = std::int64_t{256} << 20;  // more than any card's L2
+  const Tensor flushed = device.kind == DeviceKind::cuda ? Tensor::zeros({flushed_bytes / 4}, device) : Tensor();
+  for (auto _ : state) {
+    if (flushed.defined()) stream.zero(flushed.array().data, flushed_bytes);
+    times.push_back(seconds_on_device(stream, run));
+    state.SetIterationTime(times.back());
+  }
+  double seconds = 0.0;
+  if (device.kind == DeviceKind::cuda) {
+    std::nth_element(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2), times.end());
+    seconds = times[times.size() / 2];
+    state.counters["median_ms"] = 1e3 * seconds;
+  } else {
+    for (const double time : times) seconds += time / static_cast<double>(times.size());
+  }
+  state.counters["GFLOP/s"] = work.flops * 1e-9 / seconds;
+  state.counters["GB/s"] = work.bytes * 1e-9 / seconds;
+  state.counters["of_gemm"] = work.flops / seconds / ceilings.gemm_flops;
+  state.counters["of_copy"] = work.bytes / seconds / ceilings.copy_bytes;
 }
 
 /// Values that keep every kernel in its usual range: bounded, not special, indices in range.
@@ -127,24 +134,43 @@ Tensor filled(const Operand& operand, std::uint32_t stream, Device device) {
   return Tensor::from_host(std::span<const std::int64_t>(values), operand.shape, device);
 }
 
-void run_case(benchmark::State& state, const OperationCase& operation, Device device, const Ceilings& ceilings) {
+struct Operands {
+  Operands(const OperationCase& operation, Device device) {
+    for (const Operand& operand : operation.operands) {
+      tensors.push_back(filled(operand, static_cast<std::uint32_t>(tensors.size()), device));
+      arrays.push_back(tensors.back().array());
+    }
+  }
   std::vector<Tensor> tensors;
   std::vector<Array> arrays;
-  for (const Operand& operand : operation.operands) {
-    tensors.push_back(filled(operand, static_cast<std::uint32_t>(tensors.size()), device));
-    arrays.push_back(tensors.back().array());
-  }
+};
+
+void run_case(benchmark::State& state, const OperationCase& operation, Device device, const Ceilings& ceilings) {
+  const Operands operands(operation, device);
+  const std::vector<Array>& arrays = operands.arrays;
   Stream& stream = default_stream(device);
   if (operation.prepare) operation.prepare(stream, arrays);
   const Work before = work_done();
   operation.run(stream, arrays);
   stream.synchronize();
   const Work work{work_done().flops - before.flops, work_done().bytes - before.bytes};
-  for (auto _ : state) {
-    operation.run(stream, arrays);
+  measure(state, device, work, ceilings, [&] { operation.run(stream, arrays); });
+}
+
+/// Runs the matching kernels once, for a profiler to watch, and says what their contracts ask for.
+void run_once(const std::vector<OperationCase>& cases, const std::string& filter, Device device) {
+  const std::regex expression(filter, std::regex::extended);
+  for (const OperationCase& operation : cases) {
+    const std::string name = operation.operation + "/" + operation.label;
+    if (operation.level != CaseLevel::benchmark || !std::regex_search(name, expression)) continue;
+    Stream& stream = default_stream(device);
+    const Operands operands(operation, device);
+    const Work before = work_done();
+    operation.run(stream, operands.arrays);
     stream.synchronize();
+    fmt::print("{{\"name\": \"{}\", \"flops\": {}, \"bytes\": {}}}\n", name, work_done().flops - before.flops,
+               work_done().bytes - before.bytes);
   }
-  report_rates(state, work, ceilings);
 }
 
 /// A whole training step of a preset: noising, forward, backward, clipping, AdamW with averages.
@@ -169,12 +195,8 @@ void run_train_step(benchmark::State& state, const std::string& preset, std::int
   Work work = work_done();
   trainer.run(2, {});
   work = {work_done().flops - work.flops, work_done().bytes - work.bytes};
-  for (auto _ : state) {
-    trainer.run(trainer.steps_done() + 1, {});
-    default_stream(device).synchronize();
-  }
-  report_rates(state, work, ceilings);
-  state.counters["images/s"] = {static_cast<double>(batch * state.iterations()), benchmark::Counter::kIsRate};
+  measure(state, device, work, ceilings, [&] { trainer.run(trainer.steps_done() + 1, {}); });
+  state.counters["images/s"] = static_cast<double>(batch) * 1e9 * state.counters["GFLOP/s"].value / work.flops;
 }
 
 constexpr std::pair<const char*, std::int64_t> training_steps[] = {
@@ -195,7 +217,7 @@ void check_filter(const std::string& filter, const std::vector<OperationCase>& c
     throw UsageError(fmt::format("--filter '{}' is not a regular expression", filter));
   }
   const auto matches = [&](const std::string& name) {
-    return std::regex_search(name + "/real_time", expression) != inverted;
+    return std::regex_search(name + "/manual_time", expression) != inverted;
   };
   bool any = false;
   for (const OperationCase& operation : cases)
@@ -208,6 +230,7 @@ void run(const Options& options) {
   const Device device = apply(options.compute);
   const std::vector<OperationCase> cases = all_cases();
   check_filter(options.filter, cases);
+  if (options.once) return run_once(cases, options.filter, device);
   std::vector<std::string> arguments = {
       "kernel_bench", "--benchmark_filter=" + options.filter, "--benchmark_format=" + options.format,
       fmt::format("--benchmark_min_time={}", options.seconds), "--benchmark_counters_tabular=true"};
@@ -230,7 +253,7 @@ void run(const Options& options) {
       benchmark::RegisterBenchmark(
           (operation.operation + "/" + operation.label).c_str(),
           [&operation, device, &ceilings](benchmark::State& state) { run_case(state, operation, device, ceilings); })
-          ->UseRealTime()
+          ->UseManualTime()
           ->Unit(benchmark::kMillisecond);
   for (const auto& [preset, batch] : training_steps)
     benchmark::RegisterBenchmark(
@@ -238,7 +261,7 @@ void run(const Options& options) {
         [preset = std::string(preset), batch = batch, device, &ceilings](benchmark::State& state) {
           run_train_step(state, preset, batch, device, ceilings);
         })
-        ->UseRealTime()
+        ->UseManualTime()
         ->Unit(benchmark::kMillisecond);
   benchmark::RunSpecifiedBenchmarks();
 }
@@ -266,6 +289,7 @@ int main(int argc, char** argv) {
             ->type_name("NAME");
         app.add_option("--seconds", options.seconds, "Least time for each benchmark")->check(CLI::PositiveNumber);
         app.add_flag("--list", options.list, "Names only");
+        app.add_flag("--once", options.once, "Run each kernel once and time nothing: for a profiler");
       },
       [&](const CommandLine&) { run(options); });
 }

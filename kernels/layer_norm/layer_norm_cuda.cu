@@ -91,7 +91,7 @@ struct BackwardPlan {
 template <int team, int width>
 __global__ void __launch_bounds__(block_threads) layer_norm_backward_kernel(BackwardPlan plan, float* sums) {
   using Part = RowPart<team, width, 2>;
-  extern __shared__ float warp_sums[];
+  extern __shared__ __align__(16) float warp_sums[];
   __shared__ float shared[32];
   const LayerNormPlan& forward = plan.forward;
   const std::int64_t channels = forward.channels;
@@ -152,10 +152,8 @@ __global__ void __launch_bounds__(block_threads) layer_norm_backward_kernel(Back
     Part::for_each_held([&](auto k) {
       const std::int64_t channel = Part::column(k());
       if (channel >= channels) return;
-      for (int j = 0; j < width; ++j) {
-        own[channel + j] = held_gradient[k()][j];
-        own[channels + channel + j] = held_product[k()][j];
-      }
+      store(own + channel, held_gradient[k()]);
+      store(own + channels + channel, held_product[k()]);
     });
     if constexpr (team == 32) {
       __syncthreads();

@@ -18,9 +18,13 @@ template <int width, class T>
 __device__ Pack<T, width> load(const T* from) {
   return *reinterpret_cast<const Pack<T, width>*>(from);
 }
+/// Written as one 16-byte value where it is one: the compiler does not always put the parts of a struct together again.
 template <class T, int width>
 __device__ void store(T* to, const Pack<T, width>& pack) {
-  *reinterpret_cast<Pack<T, width>*>(to) = pack;
+  if constexpr (sizeof(pack) == sizeof(uint4))
+    *reinterpret_cast<uint4*>(to) = __builtin_bit_cast(uint4, pack);
+  else
+    *reinterpret_cast<Pack<T, width>*>(to) = pack;
 }
 
 template <int width>

@@ -1,0 +1,194 @@
+// kernel_table: every kernel's benchmark cases on the virtual GPU, one run each, as a table of what they move and need.
+//   kernel_table --vgpu-run PATH --bench PATH [--ptxas PATH] [--filter REGEX] [--first] [--check]
+// --first takes the first case of each operation; --check fails where a kernel that only waits for memory moves more
+// than 1.1 times its contract's bytes, wastes sectors or has bank conflicts, and where any kernel spills.
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <regex>
+#include <set>
+#include <sstream>
+
+#include "tests/cuda/table/resources.h"
+
+namespace tweedie::kernel_table {
+namespace {
+
+struct Options {
+  std::string vgpu_run, bench, ptxas = "ptxas", filter = ".*";
+  bool first = false, check = false;
+  int seconds = 120;  // a case that takes longer is left out
+};
+
+/// Dense rates of a card from its maker's data sheet (SXM versions).
+struct Card {
+  const char* name;
+  double bytes, float_flops, tensor_flops;  // a second; tensor: bfloat16
+};
+constexpr Card a100{"A100", 2.039e12, 19.5e12, 312e12}, h100{"H100", 3.35e12, 66.9e12, 989e12};
+
+struct Row {
+  std::string name;
+  double contract_bytes = 0.0, contract_flops = 0.0;
+  double moved = 0.0;      // bytes of all requests, in whole sectors
+  double footprint = 0.0;  // distinct sectors of each launch: what a cache that forgets nothing would fetch and write
+  double worst_efficiency = 1.0, flops = 0.0, mma_flops = 0.0, conflicts = 0.0, wavefronts = 0.0, lanes = 1.0;
+  int registers = 0, spilled = 0, warps = 64;
+};
+
+/// Kernels that do a few operations an element and should move what their contract says and no more.
+bool waits_for_memory(const std::string& name) {
+  static const std::regex names(
+      "^(binary|unary|unary_backward|scale_add|fill_value|cast|activation_\\w+|group_norm_\\w+|layer_norm_\\w+|"
+      "softmax_\\w+|adam_step|global_norm|count_nonfinite|noise_images|squared_error_\\w+|dropout|copy_slice|permute|"
+      "upsample_\\w+|average_pool_\\w+|fill_normal|reduce|embedding_\\w+)/");
+  return std::regex_search(name, names);
+}
+
+double seconds_on(const Card& card, const Row& row) {
+  return std::max({row.footprint / card.bytes, row.flops / card.float_flops, row.mma_flops / card.tensor_flops});
+}
+
+std::string quoted(const std::string& text) {
+  std::string out = "'";
+  for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
+std::string escaped(const std::string& name) {
+  return std::regex_replace(name, std::regex(R"([.^$|()\[\]{}*+?\\])"), R"(\$&)");
+}
+
+std::vector<std::string> names_of(const Options& options) {
+  std::istringstream lines(
+      output_of(options.bench + " --device cpu --list --filter " + quoted(options.filter) + " 2>/dev/null"));
+  std::vector<std::string> names;
+  std::set<std::string> seen;
+  for (std::string line; std::getline(lines, line);) {
+    line = line.substr(0, line.rfind("/manual_time"));
+    const std::string operation = line.substr(0, line.find('/'));
+    if (operation == "train_step" || (options.first && !seen.insert(operation).second)) continue;
+    names.push_back(line);
+  }
+  return names;
+}
+
+void add_kernel(Row& row, const nlohmann::json& kernel, const std::map<std::string, Resources>& resources) {
+  for (const char* side : {"global_load", "global_store"}) row.moved += kernel.at(side).value("bytes_moved", 0.0);
+  row.footprint += kernel.at("footprint").value("read_bytes", 0.0) + kernel.at("footprint").value("write_bytes", 0.0);
+  row.flops += kernel.value("flops", 0.0);
+  row.mma_flops += kernel.value("mma_flops", 0.0);
+  row.conflicts += kernel.at("shared").value("bank_conflicts", 0.0);
+  row.wavefronts += kernel.at("shared").value("wavefronts", 0.0);
+  row.lanes = std::min(row.lanes, kernel.value("lane_efficiency", 1.0));
+  const auto found = resources.find(kernel.at("name").get<std::string>());
+  const Resources of_kernel = found == resources.end() ? Resources{} : found->second;
+  row.registers = std::max(row.registers, of_kernel.registers);
+  row.spilled += of_kernel.spilled_bytes;
+  row.warps =
+      std::min(row.warps, resident_warps(of_kernel, kernel.value("block_threads", 32),
+                                         kernel.value("static_shared", 0l) + kernel.value("dynamic_shared", 0l)));
+}
+
+/// The least share of the bytes in the sectors of a load or store that its lanes wanted; what moves less than a
+/// hundredth of the whole does not count.
+double worst_efficiency(const nlohmann::json& kernels, double moved) {
+  double worst = 1.0;
+  for (const auto& kernel : kernels)
+    for (const auto& line : kernel.at("lines")) {
+      const double sectors = 32.0 * line.value("sectors", 0.0);
+      if (sectors > 0.01 * moved) worst = std::min(worst, line.value("bytes", 0.0) / sectors);
+    }
+  return worst;
+}
+
+Row measure(const Options& options, const std::string& name, const std::map<std::string, Resources>& resources) {
+  const std::string profile = "/tmp/tweedie_kernel_table_" + std::to_string(getpid()) + ".json";
+  const std::string printed = output_of(fmt::format(
+      "timeout {} {} --check none --profile {} {} --device cuda --once --filter {} 2>/dev/null", options.seconds,
+      options.vgpu_run, profile, options.bench, quoted("^" + escaped(name) + "(/manual_time)?$")));
+  const nlohmann::json contract = nlohmann::json::parse(printed.substr(printed.find('{')));
+  std::ifstream file(profile);
+  const nlohmann::json kernels = nlohmann::json::parse(file).at("kernels");
+  std::remove(profile.c_str());
+  Row row{.name = name, .contract_bytes = contract.at("bytes"), .contract_flops = contract.at("flops")};
+  for (const auto& kernel : kernels) add_kernel(row, kernel, resources);
+  row.worst_efficiency = worst_efficiency(kernels, row.moved);
+  return row;
+}
+
+void print(const Row& row) {
+  fmt::print("| {} | {:.2f} | {:.2f} | {:.2f} | {:.0f} | {:.0f} % | {} | {} | {} | {:.0f} % | {:.4f} | {:.4f} |\n",
+             row.name, row.footprint / row.contract_bytes, row.moved / row.contract_bytes, row.worst_efficiency,
+             row.conflicts, 100.0 * row.lanes, row.registers, row.spilled, row.warps,
+             row.flops + row.mma_flops > 0.0 ? 100.0 * row.mma_flops / (row.flops + row.mma_flops) : 0.0,
+             1e3 * seconds_on(a100, row), 1e3 * seconds_on(h100, row));
+  std::fflush(stdout);
+}
+
+/// What --check has against a row; empty where nothing.
+std::string complaint(const Row& row) {
+  if (row.spilled > 0) return fmt::format("spills {} bytes", row.spilled);
+  if (!waits_for_memory(row.name)) return {};
+  if (row.footprint > 1.1 * row.contract_bytes)
+    return fmt::format("moves {:.2f} times its contract's bytes", row.footprint / row.contract_bytes);
+  if (row.worst_efficiency < 0.999) return fmt::format("uses {:.2f} of its sectors", row.worst_efficiency);
+  if (row.conflicts > 0.0) return fmt::format("has {:.0f} bank conflicts", row.conflicts);
+  return {};
+}
+
+int run(const Options& options) {
+  const std::map<std::string, Resources> resources = resources_of(options.bench, options.ptxas);
+  fmt::print(
+      "| kernel | bytes / contract | requests / contract | sector use | bank conflicts | lanes | registers | spilled | "
+      "warps | tensor cores | A100 ms | H100 ms |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | "
+      "--- "
+      "|\n");
+  std::vector<std::string> complaints;
+  for (const std::string& name : names_of(options)) {
+    try {
+      const Row row = measure(options, name, resources);
+      print(row);
+      if (const std::string text = complaint(row); !text.empty()) complaints.push_back(name + " " + text);
+    } catch (const std::exception& error) {
+      if (options.check) complaints.push_back(name + ": " + error.what());
+      fmt::print(stderr, "{}: left out: {}\n", name, error.what());
+    }
+  }
+  for (const std::string& text : complaints) fmt::print(stderr, "kernel_table: {}\n", text);
+  return options.check && !complaints.empty() ? 1 : 0;
+}
+
+}  // namespace
+}  // namespace tweedie::kernel_table
+
+int main(int count, char** arguments) {
+  tweedie::kernel_table::Options options;
+  const std::map<std::string, std::string*> texts = {{"--vgpu-run", &options.vgpu_run},
+                                                     {"--bench", &options.bench},
+                                                     {"--ptxas", &options.ptxas},
+                                                     {"--filter", &options.filter}};
+  for (int i = 1; i < count; ++i) {
+    const std::string argument = arguments[i];
+    if (const auto found = texts.find(argument); found != texts.end() && i + 1 < count) {
+      *found->second = arguments[++i];
+    } else if (argument == "--first") {
+      options.first = true;
+    } else if (argument == "--check") {
+      options.check = true;
+    } else {
+      fmt::print(stderr, "kernel_table: unknown option {}\n", argument);
+      return 2;
+    }
+  }
+  try {
+    return tweedie::kernel_table::run(options);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "kernel_table: {}\n", error.what());
+    return 1;
+  }
+}
