@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# usage: end_to_end.sh BIN: the programs on cuda at tiny size, against the same on the cpu. It needs a device (run.sh).
+set -euo pipefail
+bin=$1
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+die() {
+  echo "end_to_end: $*" >&2
+  exit 1
+}
+number() { sed -n "s/^ *\"$2\": \([-0-9.e+]*\),*$/\1/p" "$1"; }
+near() { awk -v a="$1" -v b="$2" -v limit="$3" 'BEGIN { d = a - b; if (d < 0) d = -d; exit !(a != "" && d <= limit * (b < 0 ? -b : b)) }'; }
+
+# Images of 8 x 8 bytes, (24, 1, 8, 8), that need no data set installed.
+npy() { # DESCR SHAPE FILE: the header; the values come on standard input
+  local header="{'descr': '$1', 'fortran_order': False, 'shape': ($2), }"
+  { printf '\x93NUMPY\x01\x00\x76\x00%-117s\n' "$header" && cat; } >"$3"
+}
+awk 'BEGIN { for (i = 0; i < 24 * 64; ++i) printf "\\x%02x", (i * 37 + int(i / 64) * 11) % 256 }' |
+  { read -r text || true; printf '%b' "$text"; } | LC_ALL=C npy '|u1' '24, 1, 8, 8' "$out/images.npy"
+printf '\x00\x00\x00\x3f\x00\x00\x00\x3e\x00\x00\x40\x3f' | LC_ALL=C npy '<f4' '3,' "$out/t.npy" # 0.5 0.125 0.75
+
+train() {
+  "$bin/train_dsm" --data "$out/images.npy" --resolution 8 --network "$1" --steps 3 --batch 4 --log-every 3 \
+    --held-out 0 --log-level quiet "${@:2}" >/dev/null
+}
+for network in mlp:16x2 unet:4x1; do
+  here=$out/${network%%:*}
+  train "$network" --device cpu --out "$here-cpu"
+  train "$network" --device cuda --out "$here-cuda"
+  train "$network" --device auto --graph --micro-batch 3 --out "$here-graph"
+  for run in cuda graph; do
+    near "$(number "$here-$run/results.json" loss)" "$(number "$here-cpu/results.json" loss)" 1e-5 ||
+      die "$network, $run: the losses are $(number "$here-$run/results.json" loss) and $(number "$here-cpu/results.json" loss)"
+    grep -q '"device": "cuda"' "$here-$run/config.json" || grep -q '"device": "auto"' "$here-$run/config.json" ||
+      die "$network, $run: ran elsewhere"
+  done
+  checkpoint=$here-cuda/checkpoints/step-00000003
+  "$bin/sample" --device cuda --checkpoint "$checkpoint" --n 3 --steps 2 --batch 2 --graph --log-level quiet \
+    --out "$here-samples" >/dev/null
+  [[ -s $here-samples/arrays/samples.npy ]] || die "$network: no samples"
+  "$bin/evaluate_score" --device cuda --checkpoint "$checkpoint" --points "$here-samples/arrays/samples.npy" \
+    --t "$out/t.npy" --target "$here-samples/arrays/samples.npy" --grads "$here-grads.safetensors" \
+    --out "$here-scores.npz" --log-level quiet >/dev/null
+  [[ -s $here-scores.npz && -s $here-grads.safetensors ]] || die "$network: no scores"
+done
+TWEEDIE_VALIDATE=cpu train mlp:16x2 --device cuda --out "$out/validated"
+echo "end_to_end: every program ran on cuda"
