@@ -9,6 +9,7 @@
 #include "experiments/common/progress.h"
 #include "experiments/common/run_folder.h"
 #include "experiments/selective_underfitting/page.h"
+#include "experiments/selective_underfitting/studies.h"
 #include "experiments/selective_underfitting/study.h"
 
 namespace tweedie::experiments {
@@ -19,6 +20,9 @@ struct Options {
   ComputeOptions compute;
   StudyPlan plan;
   int seed_count = 1;
+  std::vector<std::string> studies = {"contrastive"};
+  StudySize size;
+  bool has(const std::string& study) const { return std::ranges::find(studies, study) != studies.end(); }
 };
 
 /// The full size: the networks on --data, meant for a GPU.
@@ -64,6 +68,12 @@ std::vector<StudyPlan> quick_plans(const StudyPlan& chosen) {
   plain.optimisation.checkpoint_every = 400;
   plain.samples = 512;
   return {mosaic, plain};
+}
+
+void check(const Options& options) {
+  for (const std::string& name : options.studies)
+    if (name != "contrastive" && study_named(name) == nullptr)
+      throw UsageError(fmt::format("--study {}: expected contrastive, {}", name, known_studies()));
 }
 
 void check(const StudyPlan& plan) {
@@ -136,11 +146,12 @@ std::string summary_of(const std::vector<Claim>& claims) {
 void run(const CommandLine& line, Options options) {
   const Device device = apply(options.compute);
   if (!options.run.dry_run) RunFolder::check(options.run);
+  check(options);
   options.plan.title = options.plan.data.data;
   for (int seed = 0; seed < options.seed_count; ++seed)
     options.plan.seeds.push_back(options.compute.seed + static_cast<std::uint64_t>(seed));
-  const std::vector<StudyPlan> plans =
-      options.run.quick ? quick_plans(options.plan) : std::vector<StudyPlan>{options.plan};
+  std::vector<StudyPlan> plans;
+  if (options.has("contrastive")) plans = options.run.quick ? quick_plans(options.plan) : std::vector{options.plan};
   auto resolved = nlohmann::ordered_json::array();
   for (const StudyPlan& plan : plans) {
     check(plan);
@@ -157,19 +168,37 @@ void run(const CommandLine& line, Options options) {
                         {"samples", plan.samples},
                         {"restarts", plan.restarts}});
   }
-  announce(estimate_of(plans, device), options.run.out);
+  if (!plans.empty()) announce(estimate_of(plans, device), options.run.out);
+  for (const std::string& name : options.studies)
+    if (study_named(name) != nullptr) log_info("study {}: {}", name, cost_of_study(name, options.run.quick));
   if (options.run.dry_run) return;
 
-  RunFolder folder(options.run, line, {{"device", name_of(device.kind)}, {"studies", resolved}}, {"micro-batch"});
+  RunFolder folder(options.run, line, {{"device", name_of(device.kind)}, {"plans", resolved}}, {"micro-batch"});
   Progress progress;
   nlohmann::ordered_json results;
-  for (const char* key : {"contrastive", "shells", "restart", "overlap", "samples", "claims"})
-    results[key] = nlohmann::ordered_json::array();
+  if (!plans.empty())
+    for (const char* key : {"contrastive", "shells", "restart", "overlap", "samples"})
+      results[key] = nlohmann::ordered_json::array();
+  results["claims"] = nlohmann::ordered_json::array();
   std::vector<StudyOutcome> outcomes;
   std::vector<Claim> claims;
   for (const StudyPlan& plan : plans) {
     outcomes.push_back(run_study(plan, options, device, folder, progress, results));
     for (Claim& claim : claims_of(outcomes.back())) claims.push_back(std::move(claim));
+  }
+  std::vector<StudyPage> pages;
+  for (const std::string& name : options.studies) {
+    if (study_named(name) == nullptr) continue;
+    pages.push_back(study_named(name)({.quick = options.run.quick,
+                                       .size = options.size,
+                                       .data = options.plan.data,
+                                       .seed = options.compute.seed,
+                                       .seed_count = options.seed_count,
+                                       .device = device,
+                                       .folder = folder,
+                                       .progress = progress}));
+    results[name] = pages.back().results;
+    for (const Claim& claim : pages.back().claims) claims.push_back(claim);
   }
   for (const Claim& claim : claims)
     results["claims"].push_back({{"statement", claim.statement},
@@ -186,6 +215,7 @@ void run(const CommandLine& line, Options options) {
   report.section("Claims");
   report.claims(claims, "What this run says of each claim, with its interval.");
   for (const StudyOutcome& outcome : outcomes) add_study(report, outcome);
+  for (const StudyPage& page : pages) page.add(report);
   folder.write_results(results);
   report.write(folder.report());
   fmt::print("{}\n", folder.report().string());
@@ -205,6 +235,8 @@ int main(int argc, char** argv) {
            "Which score does a network learn, and where? Errors against the empirical score over training, by "
            "region; shell distances, overlap, restarts, nearest neighbours.",
        .examples = {{"selective_underfitting --quick --out runs/quick", "minutes on two cores, real data"},
+                    {"selective_underfitting --study gaussian,perception --quick --out runs/toys",
+                     "other parts of the paper, each its own study"},
                     {"selective_underfitting --quick --out runs/quick --resume", "go on after an interruption"},
                     {"selective_underfitting --data fashion-mnist --subset 10000 --networks unet-xs,unet-s "
                      "--seed-count 3 --checkpoints 500,1500,5000 --out runs/full",
@@ -219,6 +251,19 @@ int main(int argc, char** argv) {
         CLI::App& app = line.app();
         app.remove_option(app.get_option("--network"));
         app.remove_option(app.get_option("--steps"));
+        app.add_option("--study", options->studies, fmt::format("Parts of the paper: contrastive, {}", known_studies()))
+            ->delimiter(',')
+            ->type_name("NAME,...")
+            ->group("Study");
+        app.add_option("--study-network", options->size.network, "Of the studies but contrastive: instead of their own")
+            ->type_name("SPEC")
+            ->group("Study");
+        app.add_option("--study-steps", options->size.steps, "Likewise, training steps; 0: their own")
+            ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 32))
+            ->group("Study");
+        app.add_option("--study-samples", options->size.samples, "Likewise, samples of each model; 0: their own")
+            ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 24))
+            ->group("Study");
         app.add_option("--networks", plan.networks, "Networks to compare, smallest first; the last is examined closely")
             ->delimiter(',')
             ->type_name("SPEC,...")

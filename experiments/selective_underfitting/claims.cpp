@@ -26,36 +26,6 @@ std::vector<std::vector<double>> by_seed(const StudyOutcome& outcome, const std:
   return lists;
 }
 
-struct Change {
-  double ratio = 0.0, low = 0.0, high = 0.0;
-};
-
-/// Last over first error with a 95 % interval. With several seeds the interval is Student's over the seeds' log ratios,
-/// which is what a further seed would vary by; with one it is a bootstrap over evaluation points.
-Change change_of(const std::vector<std::vector<double>>& first, const std::vector<std::vector<double>>& last) {
-  if (first.size() == 1) {
-    const Estimate estimate = paired_ratio(last[0], first[0]);
-    return {estimate.value, estimate.low, estimate.high};
-  }
-  std::vector<double> logs;
-  for (std::size_t i = 0; i < first.size(); ++i) logs.push_back(std::log(mean(last[i]) / mean(first[i])));
-  const double centre = mean(logs);
-  const double half = student_t_quantile(0.975, static_cast<double>(logs.size()) - 1.0) * standard_error(logs);
-  return {std::exp(centre), std::exp(centre - half), std::exp(centre + half)};
-}
-
-std::string interval_meaning(std::size_t seeds) {
-  return seeds > 1 ? fmt::format("Student's 95 % interval over {} paired seeds", seeds)
-                   : "bootstrap over evaluation points, one seed";
-}
-
-Verdict trend(const Change& change, bool expected_to_rise) {
-  const bool rises = change.low > 1.0, falls = change.high < 1.0;
-  if (expected_to_rise ? rises : falls) return Verdict::reproduced;
-  if (expected_to_rise ? falls : rises) return Verdict::contradicted;
-  return Verdict::not_at_this_scale;
-}
-
 void trend_claims(const StudyOutcome& outcome, const std::string& network, std::vector<Claim>& claims) {
   const auto [first, last] = std::minmax_element(outcome.plan.checkpoints.begin(), outcome.plan.checkpoints.end());
   if (*first == *last) return;
@@ -141,6 +111,30 @@ void restart_claim(const StudyOutcome& outcome, std::vector<Claim>& claims) {
 }
 
 }  // namespace
+
+Change change_of(const std::vector<std::vector<double>>& first, const std::vector<std::vector<double>>& last) {
+  if (first.size() == 1) {
+    const Estimate estimate = paired_ratio(last[0], first[0]);
+    return {estimate.value, estimate.low, estimate.high};
+  }
+  std::vector<double> logs;
+  for (std::size_t i = 0; i < first.size(); ++i) logs.push_back(std::log(mean(last[i]) / mean(first[i])));
+  const double centre = mean(logs);
+  const double half = student_t_quantile(0.975, static_cast<double>(logs.size()) - 1.0) * standard_error(logs);
+  return {std::exp(centre), std::exp(centre - half), std::exp(centre + half)};
+}
+
+std::string interval_meaning(std::size_t seeds) {
+  return seeds > 1 ? fmt::format("Student's 95 % interval over {} paired seeds", seeds)
+                   : "bootstrap over evaluation points, one seed";
+}
+
+Verdict trend(const Change& change, bool expected_to_rise) {
+  const bool rises = change.low > 1.0, falls = change.high < 1.0;
+  if (expected_to_rise ? rises : falls) return Verdict::reproduced;
+  if (expected_to_rise ? falls : rises) return Verdict::contradicted;
+  return Verdict::not_at_this_scale;
+}
 
 Json contrastive_rows(const std::vector<Json>& looks) {
   Json rows = Json::array();

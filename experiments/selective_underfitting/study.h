@@ -50,7 +50,8 @@ struct StudyGround {
 };
 StudyGround lay_ground(const StudyPlan& plan, Device device, std::uint64_t probe_seed);
 
-/// from, from - 0.05, ..., 0: the times of every probability-flow integration of this experiment.
+/// From `from` down to 0 through the multiples of 0.05: the times of every probability-flow integration of this
+/// experiment.
 std::vector<double> falling_times(double from);
 
 /// What the studies will take on this device, measured on a few training samples of each network.
@@ -61,7 +62,10 @@ struct Generation {
   ProbeStates trajectory;     // region ext, at probe_levels()
   std::vector<float> images;  // (n, H, W, C): the finished samples
 };
-/// Probability-flow ODE from fixed noise by Heun's method, 20 equal steps of t from 1 to 0.
+/// Probability-flow ODE from fixed noise by Heun's method at falling_times(from); `image` is one sample's shape.
+Generation generate(ScoreModel& model, const Shape& image, std::int64_t count, std::uint64_t seed, double from = 1.0,
+                    const Tensor& labels = {});
+/// The same from t = 1, for the images and the noise of a study.
 Generation generate(ScoreModel& model, const StudyGround& ground, std::int64_t count);
 
 /// Trains one network for one seed, looking at its score at each checkpoint, and returns the looks as JSON objects (see

@@ -180,6 +180,41 @@ TEST_F(SelectiveUnderfitting, GoesOnAfterSignalsToTheSameResults) {
   EXPECT_EQ(text("unbroken/metrics.jsonl"), text("broken/metrics.jsonl"));
 }
 
+TEST_F(SelectiveUnderfitting, OtherStudiesRunAloneAndRepeatThemselves) {
+  const auto run_studies = [&](const std::string& out) {
+    return run_binary(
+        "selective_underfitting",
+        {"--study", "gaussian,perception,memorising,guidance,hybrid", "--quick", "--study-network", "mlp:16x1",
+         "--study-steps", "20", "--study-samples", "32", "--resolution", "8", "--subset", "64", "--out", path(out)});
+  };
+  const Outcome outcome = run_studies("first");
+  ASSERT_EQ(outcome.status, 0) << outcome.output;
+  const auto results = ordered_json::parse(text("first/results.json"));
+  expect_finite(results, "");
+  EXPECT_EQ(keys_of(results),
+            (std::set<std::string>{"gaussian", "perception", "memorising", "guidance", "hybrid", "claims"}));
+  EXPECT_EQ(results.at("gaussian").size(), 24U);  // four errors at six looks
+  EXPECT_EQ(results.at("perception").size(), 5U);
+  for (const auto& row : results.at("perception")) {
+    double shares = 0.0;
+    for (const char* place : {"copies", "good", "bad", "other"}) shares += row.at(place).at("value").get<double>();
+    EXPECT_NEAR(shares, 1.0, 1e-9);
+  }
+  EXPECT_EQ(results.at("memorising").size(), 2U);
+  EXPECT_EQ(results.at("guidance").size(), 4U * 9U + 4U);  // models and regions by level, then strengths
+  // The exact score alone copies, whatever the network is.
+  for (const auto& row : results.at("hybrid"))
+    if (row.at("switch") == "reversed time" && row.at("at") == 1.0) {
+      EXPECT_EQ(row.at("sqrt_m_third").at("value"), 1.0);
+    }
+  EXPECT_THAT(text("first/report.html"), HasSubstr("Gaussian toy"));
+  ASSERT_EQ(run_studies("second").status, 0);
+  EXPECT_EQ(text("first/results.json"), text("second/results.json"));
+  const Outcome unknown = run_binary("selective_underfitting", {"--study", "gaussan", "--out", path("third")});
+  EXPECT_EQ(unknown.status, 2);
+  EXPECT_THAT(unknown.last_error_line(), HasSubstr("--study gaussan: expected contrastive, gaussian"));
+}
+
 TEST_F(SelectiveUnderfitting, FewSamplesStillMakeAGallery) {
   EXPECT_EQ(run("run", {{"--samples", "8"}, {"--checkpoints", "1"}}).status, 0);
 }

@@ -1,0 +1,94 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "diffusion/score_probe.h"
+#include "experiments/common/options.h"
+#include "experiments/common/report.h"
+#include "experiments/common/training.h"
+#include "experiments/selective_underfitting/study.h"
+
+namespace tweedie::experiments {
+
+/// Where the user has a size of their own for the studies of --study: --study-network --study-steps --study-samples.
+struct StudySize {
+  std::string network;     // empty: the study's own
+  std::int64_t steps = 0;  // 0: the study's own
+  std::int64_t samples = 0;
+};
+
+/// What these studies are given. Each has a size of its own: minutes on two cores with `quick`, else a GPU's.
+struct StudyContext {
+  bool quick = false;
+  StudySize size;
+  DataOptions data;  // of the studies on images
+  std::uint64_t seed = 0;
+  int seed_count = 1;
+  Device device;
+  RunFolder& folder;
+  Progress& progress;
+
+  std::string network(const char* of_quick, const char* full) const {
+    return !size.network.empty() ? size.network : quick ? of_quick : full;
+  }
+  std::int64_t steps(std::int64_t of_quick, std::int64_t full) const {
+    return size.steps > 0 ? size.steps : quick ? of_quick : full;
+  }
+  std::int64_t samples(std::int64_t of_quick, std::int64_t full) const {
+    return size.samples > 0 ? size.samples : quick ? of_quick : full;
+  }
+};
+
+/// What a study leaves: its rows of results.json, its claims, and its part of the page.
+struct StudyPage {
+  nlohmann::ordered_json results;
+  std::vector<Claim> claims;
+  std::function<void(Report&)> add;
+};
+
+/// One network, as a study trains it.
+struct NetworkPlan {
+  std::string name;  // of its checkpoints' folder
+  ModelOptions model;
+  OptimisationOptions optimisation;
+  std::uint64_t seed = 0;
+};
+/// Small fast settings on which studies build: batch 64, no held-out loss, checkpoints at the looks alone.
+OptimisationOptions study_optimisation(std::int64_t steps);
+
+/// Trains a network of `plan` on `images`; at each of `steps` (rising; 0 is the untrained network) `look` is asked,
+/// with averaged weights in place, for a JSON object. A look that an earlier, interrupted run finished is read back.
+using Look = std::function<nlohmann::ordered_json(NetworkScore& model, std::int64_t step)>;
+std::vector<nlohmann::ordered_json> train_and_look(const NetworkPlan& plan, const data::ImageSet& images,
+                                                   std::span<const std::int64_t> steps, const StudyContext& context,
+                                                   const Look& look);
+/// The same without looks: the finished network, with averaged weights.
+std::unique_ptr<NetworkScore> trained_network(const NetworkPlan& plan, const data::ImageSet& images,
+                                              const StudyContext& context);
+
+/// The exact scores of a data set and of the law it came from, along training (Gaussian toy).
+StudyPage gaussian_study(const StudyContext& context);
+/// Four points: near by angle or near by distance (perception-aligned toy).
+StudyPage perception_study(const StudyContext& context);
+/// Networks on two disjoint halves of few and of many images: copying, and agreement from the same noise.
+StudyPage memorising_study(const StudyContext& context);
+/// What the class adds to the score: of the exact score where training supervises, of the network where it
+/// extrapolates.
+StudyPage guidance_study(const StudyContext& context);
+/// The exact score for a part of the reverse path, a network for the rest.
+StudyPage hybrid_study(const StudyContext& context);
+
+using Study = StudyPage (*)(const StudyContext&);
+/// nullptr for an unknown name.
+Study study_named(std::string_view name);
+/// "gaussian, perception, ...".
+std::string known_studies();
+/// What a study trains and how long that took on two cores, as a run says before it starts.
+std::string_view cost_of_study(std::string_view name, bool quick);
+
+}  // namespace tweedie::experiments
