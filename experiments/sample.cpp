@@ -342,6 +342,11 @@ void sample(const Options& options, const CommandLine& line) {
   const auto network = std::make_shared<NetworkScore>(opened.score_model());
   const NetworkScore& model = *network;
   const Plan plan = make_plan(options, opened, model);
+  if (judged_by && (judged_by->train.height != plan.height || judged_by->train.width != plan.width ||
+                    judged_by->train.channels != plan.channels))
+    throw UsageError(fmt::format("--data {}: images of {} x {} x {}, but the samples are of {} x {} x {}",
+                                 options.data.data, judged_by->train.height, judged_by->train.width,
+                                 judged_by->train.channels, plan.height, plan.width, plan.channels));
   std::shared_ptr<ScoreModel> guided = network;
   if (options.guidance != 1.0) guided = std::make_shared<GuidedScore>(network, *model.null_label(), options.guidance);
   const SamplerOptions settings = sampler_options(options, model.process());

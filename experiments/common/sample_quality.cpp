@@ -64,9 +64,8 @@ Json distances(std::span<const float> samples, const data::ImageSet& held_out, s
 
 Json sample_quality(std::span<const float> samples, const TrainingData& data, std::uint64_t seed, Device device) {
   const std::int64_t d = data.train.dimension(), n = static_cast<std::int64_t>(samples.size()) / d;
-  if (samples.size() % static_cast<std::size_t>(d) != 0)
-    throw UsageError(fmt::format("--data {}: images of {} x {} x {}, which the samples are not", data.train.name,
-                                 data.train.height, data.train.width, data.train.channels));
+  require(samples.size() % static_cast<std::size_t>(d) == 0, "sample quality: {} values are no whole images of {}",
+          samples.size(), d);
   if (n < 16) throw UsageError(fmt::format("{} samples are too few to be judged; at least 16 are needed", n));
   const EmpiricalScore reference(data.train, device);
   Json out = {{"n", n}, {"n_training", data.train.count}};

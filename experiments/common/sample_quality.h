@@ -16,7 +16,7 @@ struct TrainingData;
 /// results.json: Frechet and kernel distance and improved precision and recall against as many held-out images in
 /// principal components, both distances by sample size, and every criterion of memorisation beside its rate among
 /// held-out images, with bootstrap intervals. Without held-out images only the criteria on the samples. Throws
-/// UsageError where the data are other images than the samples, or fewer than 16 samples are given.
+/// UsageError where fewer than 16 samples are given.
 nlohmann::ordered_json sample_quality(std::span<const float> samples, const TrainingData& data, std::uint64_t seed,
                                       Device device);
 /// Its tables and its figure.

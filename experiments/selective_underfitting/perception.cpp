@@ -144,7 +144,7 @@ StudyPage perception_study(const StudyContext& context) {
     for (const double width : {0.2, 0.4, 0.8})
       for (const double strength : {0.01, 0.1, 1.0}) {
         KernelRidgeScore model(on_device(plane, context.device), Process::linear(), features,
-                               {.draws = context.quick ? 1500 : 5000,
+                               {.draws = std::clamp<std::int64_t>(samples * 3 / 2, 50, 5000),
                                 .width = width,
                                 .time_width = 0.2,
                                 .ridge = strength,

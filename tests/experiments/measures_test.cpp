@@ -73,7 +73,7 @@ TEST_F(Measures, SamplesAreJudgedBesideTheirData) {
 
   const Outcome wrong = sample("wrong", {"--data", "fashion-mnist", "--resolution", "16", "--subset", "200"});
   EXPECT_EQ(wrong.status, 2);
-  EXPECT_THAT(wrong.output, HasSubstr("which the samples are not"));
+  EXPECT_THAT(wrong.output, HasSubstr("images of 16 x 16 x 1, but the samples are of 8 x 8 x 1"));
 }
 
 TEST_F(Measures, TwoCheckpointsAreComparedFromTheSameNoise) {
