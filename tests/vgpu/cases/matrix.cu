@@ -116,3 +116,23 @@ CASE(mma_and_ldmatrix) {
       CHECK(d[m * 8 + n] == sum);
     }
 }
+
+__global__ void late_lanes(const float* a, float* d, int steps) {  // half of the warp comes to the product much later
+  const int lane = threadIdx.x;
+  float x = 1;
+  if (lane < 16)
+    for (int k = 0; k < steps; ++k) x = a[k] * x;
+  unsigned one = __float_as_uint(x);
+  float c[4] = {};
+  asm volatile(
+      "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%4,%4,%4}, {%4,%4}, {%0,%1,%2,%3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(one));
+  d[lane] = c[0] + c[1] + c[2] + c[3];
+}
+CASE(lanes_that_come_late) {
+  const int steps = 5000;
+  Device<float> a(std::vector<float>(steps, 1)), d(32);
+  late_lanes<<<1, 32>>>(a, d, steps);
+  for (const float x : d.get()) CHECK(x == 32);
+}

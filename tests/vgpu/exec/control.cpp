@@ -1,8 +1,10 @@
 // Branches, calls, exits, barriers and the wrappers of guarded and rounded instructions.
 #include <immintrin.h>
 
+#include <algorithm>
 #include <cstring>
 
+#include "exec/gather.h"
 #include "exec/handlers.h"
 
 namespace tweedie::vgpu {
@@ -257,6 +259,16 @@ bool gather_members(Warp& warp, const Inst* in, const u32* members, bool at_any_
   warp.current.members = wanted;
   warp.current.warp_barrier = at_any_place;
   stop(warp, Stop::blocked, in);
+  return false;
+}
+
+bool gather_warp(Warp& warp, const Inst* in) {
+  if (__builtin_expect(warp.mask == kFull, 1)) return true;
+  u32 members[kLanes];
+  std::fill(members, members + kLanes, kFull);
+  if (!gather_members(warp, in, members, false)) return false;
+  fault(warp, in, FaultKind::unsupported, static_cast<u32>(__builtin_ctz(warp.mask)),
+        "a matrix operation needs all 32 lanes of the warp");
   return false;
 }
 

@@ -2,17 +2,11 @@
 #include <cstring>
 
 #include "exec/access.h"
+#include "exec/gather.h"
 #include "exec/handlers.h"
 
 namespace tweedie::vgpu {
 namespace {
-
-bool whole(Warp& warp, const Inst* in) {
-  if (warp.mask == kFull) return true;
-  fault(warp, in, FaultKind::unsupported, __builtin_ctz(warp.mask),
-        "a matrix operation needs all 32 lanes of the warp");
-  return false;
-}
 
 // The host address of each row that the first 8 * count lanes name; false after a fault.
 bool rows_of(Warp& warp, const Inst* in, u8** rows, AccessKind kind) {
@@ -34,7 +28,7 @@ bool rows_of(Warp& warp, const Inst* in, u8** rows, AccessKind kind) {
 
 const Inst* load_matrix(Warp& warp, const Inst* in) {  // flags 1: transposed
   u8* rows[kLanes];
-  if (!whole(warp, in) || !rows_of(warp, in, rows, AccessKind::load)) return nullptr;
+  if (!gather_warp(warp, in) || !rows_of(warp, in, rows, AccessKind::load)) return nullptr;
   u32 result[4][kLanes];
   for (u32 m = 0; m < in->count; ++m) {
     if (in->flags & 1) {
@@ -52,7 +46,7 @@ const Inst* load_matrix(Warp& warp, const Inst* in) {  // flags 1: transposed
 }
 const Inst* store_matrix(Warp& warp, const Inst* in) {
   u8* rows[kLanes];
-  if (!whole(warp, in) || !rows_of(warp, in, rows, AccessKind::store)) return nullptr;
+  if (!gather_warp(warp, in) || !rows_of(warp, in, rows, AccessKind::store)) return nullptr;
   for (u32 m = 0; m < in->count; ++m) {
     const u32* from = reg<u32>(warp, in->list[m]);
     if (in->flags & 1) {
@@ -69,7 +63,7 @@ const Inst* store_matrix(Warp& warp, const Inst* in) {
   return in + 1;
 }
 const Inst* move_matrix(Warp& warp, const Inst* in) {
-  if (!whole(warp, in)) return nullptr;
+  if (!gather_warp(warp, in)) return nullptr;
   u16 cells[8][8];
   std::memcpy(cells, reg<u32>(warp, in->a), sizeof cells);
   u32* d = reg<u32>(warp, in->d);
@@ -110,7 +104,7 @@ Piece piece_of(const Inst* in, u32 r, u32 i) {
 // elements; flags 1: column-major; bytes: of an element; count: registers in the list.
 template <bool Store>
 const Inst* fragment(Warp& warp, const Inst* in) {
-  if (!whole(warp, in)) return nullptr;
+  if (!gather_warp(warp, in)) return nullptr;
   const bool column_major = in->flags & 1, shared = in->flags & 2;
   ++warp.inner_time;
   u64 bases[kLanes], leading[kLanes];  // copied: a result may take the place of either register

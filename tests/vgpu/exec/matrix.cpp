@@ -2,6 +2,7 @@
 // lane / 4 (+ 8), the word lane % 4 of 32 bits along k; one of B the same for column lane / 4; C holds columns
 // 2 (lane % 4) and the next. So 16 consecutive lanes of a register are four rows of four words, and a product step is a
 // broadcast within groups of four lanes (A), a permutation (B) and a fused multiply-add over 16 lanes.
+#include "exec/gather.h"
 #include "exec/half.h"
 
 namespace tweedie::vgpu::VGPU_ISA {
@@ -111,9 +112,7 @@ __attribute__((always_inline)) inline void tile(V acc[4][2], const u32* const* a
 // 8 rows, 8 saturate; extra: tiles along n (low byte) and m; target: registers of A (low byte) and B for each tile,
 // which may be more than are used (f16 fragments of wmma hold each element twice).
 const Inst* multiply(Warp& warp, const Inst* in) {
-  if (warp.mask != kFull)
-    return fault(warp, in, FaultKind::unsupported, __builtin_ctz(warp.mask),
-                 "a matrix operation needs all 32 lanes of the warp");
+  if (!gather_warp(warp, in)) return nullptr;
   const int n_tiles = in->extra & 255, m_tiles = in->extra >> 8, halves = in->flags & 4 ? 1 : 2;
   const int c_registers = halves * (in->flags & 1 ? 1 : 2), d_registers = halves * (in->flags & 2 ? 1 : 2);
   const int k_blocks = in->count;
@@ -185,9 +184,7 @@ const Inst* multiply(Warp& warp, const Inst* in) {
 }
 
 const Inst* multiply_double(Warp& warp, const Inst* in) {  // m8n8k4: A row lane / 4, k lane % 4; B the same for columns
-  if (warp.mask != kFull)
-    return fault(warp, in, FaultKind::unsupported, __builtin_ctz(warp.mask),
-                 "a matrix operation needs all 32 lanes of the warp");
+  if (!gather_warp(warp, in)) return nullptr;
   const double* a = reg<double>(warp, in->list[2]);
   const double* b = reg<double>(warp, in->list[3]);
   double result[2][kLanes];
