@@ -81,9 +81,8 @@ std::vector<float> PrincipalFeatures::features(std::span<const float> images) co
   return {projected.data(), projected.data() + projected.size()};
 }
 
-std::vector<float> PrincipalFeatures::features(const data::ImageSet& images) const {
-  const std::vector<float> values = images.to_float();
-  return features(values);
+std::string PrincipalFeatures::describe() const {
+  return fmt::format("{} principal components ({:.1f} % of the variance)", dimension_, 100.0 * explained_);
 }
 
 }  // namespace tweedie

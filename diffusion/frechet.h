@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "diffusion/data/image_set.h"
+#include "diffusion/feature_space.h"
 
 namespace tweedie {
 
@@ -23,16 +24,16 @@ FeatureMoments feature_moments(std::span<const float> features, std::int64_t dim
 double frechet_distance(const FeatureMoments& a, const FeatureMoments& b);
 
 /// A fixed feature space with nothing to train: the projections on the leading principal components of a set of images.
-class PrincipalFeatures {
+class PrincipalFeatures final : public FeatureSpace {
  public:
   /// At most `components`; fewer where the images have fewer dimensions or are fewer.
   PrincipalFeatures(const data::ImageSet& images, std::int64_t components = 64);
-  std::int64_t dimension() const { return dimension_; }
+  using FeatureSpace::features;
+  std::int64_t dimension() const override { return dimension_; }
   /// Share of the images' variance that the space keeps.
   double explained() const { return explained_; }
-  /// images (count, d) in [-1, 1] units: (count, dimension).
-  std::vector<float> features(std::span<const float> images) const;
-  std::vector<float> features(const data::ImageSet& images) const;
+  std::vector<float> features(std::span<const float> images) const override;
+  std::string describe() const override;
 
  private:
   std::int64_t pixels_ = 0, dimension_ = 0;

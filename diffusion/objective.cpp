@@ -41,7 +41,7 @@ Objective::Batch Objective::batch(std::uint64_t seed, std::uint32_t step, std::i
                       .held_out = held_out,
                       .first = first,
                       .t = {},
-                      .fields = target_->needs(),
+                      .fields = target_->needs().with(more_),
                       .coefficients = {}};
   Batch batch;
   for (std::int64_t i = 0; i < count; ++i) {
@@ -62,6 +62,12 @@ Objective::Batch Objective::batch(std::uint64_t seed, std::uint32_t step, std::i
 
 Objective Objective::denoising(std::shared_ptr<const InputSource> source) const {
   return Objective(std::move(source), std::make_shared<ConditionalTarget>(), weighting_, levels_, label_drop_);
+}
+
+void Objective::require_fields(DrawFields fields, std::string_view who) {
+  require(source_->provides().contains(fields), "objective: {} needs {} which {} cannot supply", who,
+          fields.without(source_->provides()).to_string(), source_->describe());
+  more_ = more_.with(fields);
 }
 
 std::string Objective::describe() const {

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "diffusion/input_source.h"
@@ -37,6 +38,8 @@ class Objective {
               const Parameterisation& parameterisation, bool held_out = false) const;
 
   const InputSource& source() const { return *source_; }
+  /// Asks the source for more than the target needs. Throws Error where it cannot supply it, naming `who` wants it.
+  void require_fields(DrawFields fields, std::string_view who);
   /// Denoising score matching on other states (held-out data) with the same weight and levels: whatever the target, the
   /// held-out loss then measures the same thing.
   Objective denoising(std::shared_ptr<const InputSource> source) const;
@@ -48,6 +51,7 @@ class Objective {
   std::shared_ptr<const Weighting> weighting_;
   std::shared_ptr<const NoiseLevels> levels_;
   LabelDrop label_drop_;
+  DrawFields more_;
 };
 
 }  // namespace tweedie

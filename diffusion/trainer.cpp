@@ -4,22 +4,25 @@
 #include <chrono>
 #include <cmath>
 
+#include "autograd/ops/arithmetic.h"
 #include "autograd/ops/loss.h"
 
 namespace tweedie {
 
 Trainer::Trainer(NetworkScore& model, Objective objective, std::shared_ptr<const InputSource> held_out,
-                 const TrainerOptions& options)
+                 const TrainerOptions& options, std::shared_ptr<RepresentationAlignment> alignment)
     : model_(model),
+      alignment_(std::move(alignment)),
       objective_(std::move(objective)),
       options_(options),
-      optimizer_(model.network(), options.optimizer),
+      optimizer_(trained(), options.optimizer),
       statistics_(model.process().t_min(), model.process().t_max()) {
   if (options_.steps < 0 || options_.batch < 1 || options_.log_every < 1)
     throw UsageError(fmt::format("training: {} steps of batch {} logged every {}; expected positive numbers",
                                  options_.steps, options_.batch, options_.log_every));
   require(objective_.source().process() == model.process(), "training: the model's process is {}, the data's {}",
           model.process().json(), objective_.source().process().json());
+  if (alignment_) objective_.require_fields(DrawFields::clean, "representation alignment");
   if (options_.graph) graph_ = default_stream(model.device()).make_graph();
   if (held_out && options_.held_out_batch > 0) held_out_ = objective_.denoising(std::move(held_out));
 }
@@ -31,9 +34,20 @@ Trainer::Losses Trainer::pass(std::uint32_t step, std::int64_t first, std::int64
   ForwardContext context{.training = !held_out, .seed = options_.seed, .step = step, .samples = batch.draw.samples};
   // Data may be labelled and the network unconditional all the same.
   const Tensor labels = model_.network().label_classes() > 0 ? batch.draw.labels : Tensor();
+  std::map<std::string, Tensor> taps;
+  const bool aligned = alignment_ && !held_out;
+  if (aligned) {
+    taps[alignment_->layer()] = {};
+    context.taps = &taps;
+  }
   const Tensor output = model_.output(batch.draw.z, batch.draw.t_told, labels, context);
   const Tensor loss = squared_error(output, batch.target, batch.weight);
-  if (!held_out) loss.backward(Tensor::full(loss.shape(), 1.0 / static_cast<double>(options_.batch), loss.device()));
+  if (!held_out) {
+    Tensor total = loss;
+    if (aligned)
+      total = add(total, scale(alignment_->loss(taps.at(alignment_->layer()), batch.draw.clean), alignment_->weight()));
+    total.backward(Tensor::full(loss.shape(), 1.0 / static_cast<double>(options_.batch), loss.device()));
+  }
   return {batch.draw.t_told, loss};
 }
 
@@ -65,8 +79,28 @@ void Trainer::step_once() {
   flops_ += work_done().flops - before;
 }
 
+std::vector<Parameter> Trainer::trained() const {
+  std::vector<Parameter> all = model_.network().parameters();
+  if (!alignment_) return all;
+  for (Parameter& parameter : alignment_->parameters()) {
+    parameter.name = "alignment." + parameter.name;
+    all.push_back(std::move(parameter));
+  }
+  return all;
+}
+
+std::vector<Parameter> Trainer::average() const {
+  std::vector<Parameter> averages = optimizer_.average();
+  averages.resize(model_.network().parameters().size());
+  return averages;
+}
+
+void Trainer::clear_gradients() {
+  for (const Parameter& parameter : trained()) parameter.value.clear_grad();
+}
+
 void Trainer::explain_nonfinite(std::uint32_t step, double loss, double norm) {
-  for (const Parameter& parameter : model_.network().parameters()) parameter.value.clear_grad();
+  clear_gradients();
   const std::string what =
       fmt::format("training step {}: the loss is {} and the gradient norm {}", step + 1, loss, norm);
   const std::int64_t piece = options_.micro_batch > 0 ? options_.micro_batch : options_.batch;
@@ -105,7 +139,7 @@ TrainingLog Trainer::make_log() {
     const LevelStatistics raw = held_out_losses();
     log.held_out = raw.total();
     log.held_out_by_level = raw.bins();
-    const WeightScope averaged(model_.network(), optimizer_.average());
+    const WeightScope averaged(model_.network(), average());
     log.held_out_average = held_out_losses().total();
   }
   return log;
@@ -136,7 +170,7 @@ TrainingEstimate Trainer::estimate() {
     const std::int64_t before = allocator.statistics().bytes_in_use;
     pass(0, 0, samples, objective_, false).weighted.to_host();
     const std::int64_t peak = allocator.statistics().peak_bytes - before;
-    for (const Parameter& parameter : model_.network().parameters()) parameter.value.clear_grad();
+    clear_gradients();
     return peak;
   };
   const std::int64_t large = std::min<std::int64_t>(options_.batch, 8), small = std::max<std::int64_t>(1, large / 2);

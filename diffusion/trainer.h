@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "diffusion/alignment.h"
 #include "diffusion/checkpoint.h"
 #include "diffusion/level_statistics.h"
 #include "diffusion/network_score.h"
@@ -56,9 +57,10 @@ struct TrainingEstimate {
 /// changes only rounding.
 class Trainer {
  public:
-  /// `held_out`, optional, is the source of held-out states.
+  /// `held_out`, optional, is the source of held-out states. `alignment`, optional, is an auxiliary term: it is trained
+  /// along and takes part in gradients and their norm, not in the losses that are reported.
   Trainer(NetworkScore& model, Objective objective, std::shared_ptr<const InputSource> held_out,
-          const TrainerOptions& options);
+          const TrainerOptions& options, std::shared_ptr<RepresentationAlignment> alignment = nullptr);
 
   struct Callbacks {
     std::function<void(const TrainingLog&)> log = {};
@@ -72,7 +74,8 @@ class Trainer {
   std::int64_t steps_done() const { return optimizer_.steps_done(); }
   double flops_done() const { return flops_; }
   const TrainerOptions& options() const { return options_; }
-  std::vector<Parameter> average() const { return optimizer_.average(); }
+  /// Averaged weights of the network.
+  std::vector<Parameter> average() const;
   NetworkScore& model() { return model_; }
   TrainingEstimate estimate();
   void set_micro_batch(std::int64_t samples) { options_.micro_batch = samples; }
@@ -97,7 +100,12 @@ class Trainer {
   LevelStatistics held_out_losses();
   TrainingLog make_log();
 
+  /// The network's parameters, and the auxiliary term's under "alignment.".
+  std::vector<Parameter> trained() const;
+  void clear_gradients();
+
   NetworkScore& model_;
+  std::shared_ptr<RepresentationAlignment> alignment_;
   Objective objective_;
   std::optional<Objective> held_out_;
   TrainerOptions options_;

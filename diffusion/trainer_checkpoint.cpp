@@ -9,6 +9,7 @@ namespace tweedie {
 namespace {
 
 constexpr const char* optimizer_file = "optimizer.safetensors";
+constexpr const char* alignment_file = "alignment.safetensors";
 constexpr const char* trainer_file = "trainer.json";
 
 /// The averages are stored with the model; the moments in a file of their own.
@@ -59,13 +60,15 @@ void Trainer::write_state(const std::filesystem::path& folder, const CheckpointI
   std::filesystem::create_directories(folder);
   CheckpointInfo info = images;
   info.step = optimizer_.steps_done();
-  save_checkpoint(folder, model_, optimizer_.average(), info);
+  save_checkpoint(folder, model_, average(), info);
   write_parameters(folder / optimizer_file, moments(optimizer_));
+  if (alignment_) write_parameters(folder / alignment_file, alignment_->parameters());
 
   nlohmann::ordered_json json;
   json["step"] = optimizer_.steps_done();
   json["flops"] = flops_;
   json["options"] = fingerprint(options_, objective_);
+  if (alignment_) json["options"]["alignment"] = alignment_->describe();
   json["last"] = {{"learning_rate", last_.learning_rate}, {"gradient_norm", last_.gradient_norm}};
   json["statistics"] = nlohmann::ordered_json::array();
   for (const LevelStatistics::Bin& bin : statistics_.bins())
@@ -78,7 +81,8 @@ void Trainer::restore(const std::filesystem::path& folder) {
   nlohmann::ordered_json json;
   try {
     json = nlohmann::ordered_json::parse(io::read_text(folder / trainer_file));
-    const auto expected = fingerprint(options_, objective_);
+    auto expected = fingerprint(options_, objective_);
+    if (alignment_) expected["alignment"] = alignment_->describe();
     for (const auto& [key, value] : expected.items())
       if (json.at("options").at(key) != value)
         throw UsageError(fmt::format("{}: the run to continue had {} = {}, this one has {}", name, key,
@@ -99,8 +103,9 @@ void Trainer::restore(const std::filesystem::path& folder) {
     fail("{}: {}; expected the trainer state that a checkpoint holds", name, error.what());
   }
   read_parameters(folder / weights_file_name(WeightKind::raw), model_.network().parameters());
-  read_parameters(folder / weights_file_name(WeightKind::average), optimizer_.average());
+  read_parameters(folder / weights_file_name(WeightKind::average), average());
   read_parameters(folder / optimizer_file, moments(optimizer_));
+  if (alignment_) read_parameters(folder / alignment_file, alignment_->parameters());
 }
 
 }  // namespace tweedie

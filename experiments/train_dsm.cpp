@@ -7,6 +7,7 @@
 #include "diffusion/data/load.h"
 #include "diffusion/data/png.h"
 #include "diffusion/samplers.h"
+#include "experiments/common/alignment.h"
 #include "experiments/common/command_line.h"
 #include "experiments/common/interventions.h"
 #include "experiments/common/log.h"
@@ -27,6 +28,7 @@ struct Options {
   ModelOptions model;
   InterventionOptions intervention;
   OptimisationOptions optimisation;
+  AlignmentOptions alignment;
   std::int64_t samples = 64;
 };
 
@@ -119,7 +121,8 @@ void run(const CommandLine& line, Options options) {
                      intervention_ground(options.model, data.train, region, device, options.compute.seed));
   std::shared_ptr<const InputSource> held_out;
   if (data.held_out) held_out = std::make_shared<NoisedData>(on_device(*data.held_out, device), model->process());
-  Trainer trainer(*model, objective, held_out, trainer_options(options.optimisation, options.compute.seed));
+  Trainer trainer(*model, objective, held_out, trainer_options(options.optimisation, options.compute.seed),
+                  make_alignment(options.alignment, *model, options.compute.seed));
   const std::int64_t every = options.optimisation.checkpoint_every;
   const std::int64_t checkpoints = 1 + (every > 0 ? options.optimisation.steps / every : 0);
   // Before the folder is made, so that a run which cannot be done leaves nothing.
@@ -213,6 +216,7 @@ int main(int argc, char** argv) {
         add_options(line, options->model);
         add_options(line, options->intervention);
         add_options(line, options->optimisation);
+        add_options(line, options->alignment);
         line.app()
             .add_option("--samples", options->samples, "Samples shown at the end; 0: none")
             ->check(CLI::NonNegativeNumber)

@@ -31,9 +31,9 @@ double average_decay(double maximum, std::int64_t step) {
   return std::min(maximum, (1.0 + n) / (10.0 + n));
 }
 
-Optimizer::Optimizer(const Module& module, const Options& options)
-    : options_(options), parameters_(module.parameters()) {
-  require(!parameters_.empty(), "optimizer: the module has no parameters");
+Optimizer::Optimizer(std::vector<Parameter> parameters, const Options& options)
+    : options_(options), parameters_(std::move(parameters)) {
+  require(!parameters_.empty(), "optimizer: there are no parameters");
   for (const Parameter& parameter : parameters_) {
     const Device device = parameter.value.device();
     first_.push_back(Tensor::zeros(parameter.value.shape(), device));

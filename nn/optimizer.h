@@ -37,7 +37,8 @@ class Optimizer {
     double clip_norm = 0.0;        // 0: no clipping
     double average_decay = 0.999;  // its maximum, see above
   };
-  Optimizer(const Module& module, const Options& options);
+  Optimizer(const Module& module, const Options& options) : Optimizer(module.parameters(), options) {}
+  Optimizer(std::vector<Parameter> parameters, const Options& options);
 
   struct Step {
     double gradient_norm = 0.0;  // before clipping
