@@ -163,7 +163,8 @@ int main(int argc, char** argv) {
        .examples = {{"generalization_through_variance --quick --out runs/gv", "all figures and studies, in minutes"},
                     {"generalization_through_variance --figure 2 --lookup-grid 200 --samples 20000 --out runs/gv2",
                      "figure 2 with the public notebooks' grid look-up"},
-                    {"generalization_through_variance --study naive --out runs/naive", "one study"}}},
+                    {"generalization_through_variance --study naive --out runs/naive", "one study"}},
+       .stops_when_asked = false},
       [&](CommandLine& line) {
         add_options(line, options->run);
         add_options(line, options->compute);

@@ -198,7 +198,6 @@ Part run_figure_2(const PartSettings& settings) {
                 Shape({std::ssize(cut_offs), std::ssize(draw_counts), settings.models, bins.count}));
   add_claims(part, settings);
   add_control_claims(part, cells, settings);
-  plot.panels.back().legend = Legend::top_right;
 
   Plot singles{.columns = 3, .panel_width = 360, .panel_height = 220};
   for (std::size_t e = 0; e < std::size(cut_offs); ++e) {
@@ -220,7 +219,8 @@ Part run_figure_2(const PartSettings& settings) {
         "Data {{−1, 0, 1}}. {} denoisers a panel, each linear in 16 × 16 Gaussian features and fitted in closed form "
         "to P "
         "noisy draws; {} samples of each by 30 Euler steps of the probability-flow ODE. Red: average learned density "
-        "with its quartiles over models; blue, dashed: the same with exact targets at the same inputs.",
+        "with its quartiles over models; blue, dashed: the same with exact targets at the same inputs; brown: the data "
+        "smoothed to ε; light blue: the probability-flow ODE under the exact score with the same steps.",
         settings.models, settings.samples));
     report.plot(plot,
                 "Average learned density; rows: cut-off ε, columns: F/P from 4 to 1/4. Densities above 6 are cut.");

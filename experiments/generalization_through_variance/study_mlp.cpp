@@ -139,9 +139,9 @@ Panel cloud(const std::string& title, const std::vector<float>& samples, const P
 
 Part run_mlp(const PartSettings& settings) {
   const Ground ground = lay_ground();
-  const int seeds = settings.quick ? 4 : 10;
+  const int seeds = settings.quick ? 3 : 10;
   const std::vector<std::int64_t> budgets =
-      settings.quick ? std::vector<std::int64_t>{500, 2000} : std::vector<std::int64_t>{1500, 8000};
+      settings.quick ? std::vector<std::int64_t>{300, 1000} : std::vector<std::int64_t>{1500, 8000};
   constexpr std::int64_t samples = 2000;
   Part part{.results = {{"cells", Json::array()}}};
   Progress::Stage stage(*settings.progress, "mlp", seeds * static_cast<std::int64_t>(budgets.size()) * 2);
