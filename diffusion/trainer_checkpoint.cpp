@@ -49,6 +49,7 @@ void Trainer::save(const std::filesystem::path& folder, const CheckpointInfo& im
     write_state(building, images);
     std::filesystem::remove_all(folder);
     std::filesystem::rename(building, folder);
+    io::sync_entry(folder);
   } catch (...) {  // a full disk: what was written so far is of no use, and its room is
     std::error_code ignored;
     std::filesystem::remove_all(building, ignored);

@@ -137,13 +137,17 @@ void AtomicFile::commit() {
   if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail_with(errno, "rename:");
   const bool closed = ::close(std::exchange(descriptor_, -1)) == 0;
   require(closed, "cannot write {}: close: {}", target_.string(), reason(errno));
-  const int folder = ::open(folder_of(target_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  sync_entry(target_);
+}
+
+void sync_entry(const std::filesystem::path& path) {
+  const int folder = ::open(folder_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder < 0)
     return;  // a folder that may be written but not read: the rename stands, only its sync is the system's
   const int error = ::fsync(folder) != 0 ? errno : 0;
   ::close(folder);
   // EINVAL: a file system without folder sync.
-  require(error == 0 || error == EINVAL, "cannot write {}: sync of its folder: {}", target_.string(), reason(error));
+  require(error == 0 || error == EINVAL, "cannot write {}: sync of its folder: {}", path.string(), reason(error));
 }
 
 void write_file_atomic(const std::filesystem::path& path, ByteView bytes) {

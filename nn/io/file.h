@@ -74,4 +74,7 @@ class AtomicFile {
 void write_file_atomic(const std::filesystem::path& path, ByteView bytes);
 void write_file_atomic(const std::filesystem::path& path, std::string_view text);
 
+/// Makes the name of a file or folder, just created or renamed, outlive a loss of power. Throws Error.
+void sync_entry(const std::filesystem::path& path);
+
 }  // namespace tweedie::io
