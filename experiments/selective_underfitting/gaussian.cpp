@@ -190,7 +190,7 @@ StudyPage gaussian_study(const StudyContext& context) {
                         .colour = static_cast<int>(c)});
   }
   page.add = [series, network = plan.model.network, steps, seeds](Report& report) {
-    report.section("Gaussian toy: better where it is not supervised");
+    report.section("Gaussian toy: which score is learnt where");
     report.text(fmt::format(
         "{} points of N(0, I) in {} dimensions; {} trained for {} steps, {} seeds. The true score, -z/(α²+σ²), and the "
         "exact score of the {} points are both known. Errors (t²/(1 − t)²/d)|s − s'|², those of the velocity, averaged "
