@@ -1,32 +1,44 @@
+#include "kernels/conv2d/conv2d_cuda.h"
+
 #include "kernels/conv2d/conv2d_gemm.cuh"
 #include "kernels/matmul/gemm_simt.cuh"
+#include "kernels/runtime/implementation.h"
 
 namespace tweedie {
+namespace conv2d_cuda {
 namespace {
 
-void forward_cuda(Stream& stream, const Conv2dForward& arguments) {
-  if (arguments.y.count() == 0) return;
-  gemm::simt_gemm(stream, "conv2d_forward", arguments.y.shape, conv2d_gemm::forward_problem<float>(arguments));
+/// Whether float32 operands go to CUDA cores; throws Error at a type that no kernel takes.
+bool on_cuda_cores(const Array& operand) {
+  require(operand.dtype == DType::float32 || operand.dtype == DType::bfloat16,
+          "conv2d: operands are {}, expected float32 or bfloat16 on cuda", name_of(operand.dtype));
+  return operand.dtype == DType::float32 && !cuda_choices().tf32;
 }
-
-void data_gradient_cuda(Stream& stream, const Conv2dDataGradient& arguments) {
-  if (arguments.grad_x.count() == 0) return;
-  for (int row = 0; row < arguments.geometry.stride; ++row)
-    for (int column = 0; column < arguments.geometry.stride; ++column) {
-      const auto problem = conv2d_gemm::data_gradient_problem<float>(arguments, row, column);
-      if (problem.extents.m > 0) gemm::simt_gemm(stream, "conv2d_data_gradient", arguments.grad_x.shape, problem);
-    }
-}
-
-void filter_gradient_cuda(Stream& stream, const Conv2dFilterGradient& arguments) {
-  if (arguments.grad_weight.count() == 0) return;
-  gemm::simt_gemm(stream, "conv2d_filter_gradient", arguments.grad_weight.shape,
-                  conv2d_gemm::filter_gradient_problem<float>(arguments));
-}
-
-const bool registered = conv2d_forward.implement(DeviceKind::cuda, &forward_cuda) &&
-                        conv2d_data_gradient.implement(DeviceKind::cuda, &data_gradient_cuda) &&
-                        conv2d_filter_gradient.implement(DeviceKind::cuda, &filter_gradient_cuda);
 
 }  // namespace
+
+void forward_native(Stream& stream, const Conv2dForward& arguments) {
+  if (on_cuda_cores(arguments.x))
+    return conv2d_gemm::forward<float>(arguments, [&](auto... parts) { gemm::simt_gemm(stream, parts...); });
+  (arguments.x.dtype == DType::bfloat16 ? forward_bfloat16 : forward_tf32)(stream, arguments);
+}
+
+void data_gradient_native(Stream& stream, const Conv2dDataGradient& arguments) {
+  if (on_cuda_cores(arguments.grad_y))
+    return conv2d_gemm::data_gradient<float>(arguments, [&](auto... parts) { gemm::simt_gemm(stream, parts...); });
+  (arguments.grad_y.dtype == DType::bfloat16 ? data_gradient_bfloat16 : data_gradient_tf32)(stream, arguments);
+}
+
+void filter_gradient_native(Stream& stream, const Conv2dFilterGradient& arguments) {
+  if (on_cuda_cores(arguments.x))
+    return conv2d_gemm::filter_gradient<float>(arguments, [&](auto... parts) { gemm::simt_gemm(stream, parts...); });
+  (arguments.x.dtype == DType::bfloat16 ? filter_gradient_bfloat16 : filter_gradient_tf32)(stream, arguments);
+}
+
+}  // namespace conv2d_cuda
+
+static const bool registered = conv2d_forward.implement(DeviceKind::cuda, &conv2d_cuda::forward_native) &&
+                               conv2d_data_gradient.implement(DeviceKind::cuda, &conv2d_cuda::data_gradient_native) &&
+                               conv2d_filter_gradient.implement(DeviceKind::cuda, &conv2d_cuda::filter_gradient_native);
+
 }  // namespace tweedie

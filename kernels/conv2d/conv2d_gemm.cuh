@@ -17,7 +17,7 @@ using FilterGradient = gemm::Problem<gemm::ColumnSource<T>, PixelSource<T>, T>;
 
 template <class T>
 const T* optional_data(const Array& array) {
-  return array ? array.as<T>() : nullptr;
+  return array ? gemm::elements<T>(array) : nullptr;
 }
 
 /// Whether chunks of channels are whole and aligned.
@@ -29,7 +29,7 @@ bool whole_chunks(const Array& array) {
 template <class T>
 gemm::RowSource<T> filter_rows(const Array& weight, int out, int inner) {
   gemm::RowSource<T> source;
-  source.data = weight.as<T>();
+  source.data = gemm::elements<T>(weight);
   source.stride = inner;
   source.outer = out;
   source.inner = inner;
@@ -46,7 +46,7 @@ Forward<T> forward_problem(const Conv2dForward& arguments) {
   const int inner = gemm::extent_of(name, weight.shape.count_between(1, 4));
   Forward<T> problem;
   PatchSource<T>& a = problem.a;
-  a.data = x.as<T>();
+  a.data = gemm::elements<T>(x);
   a.height = gemm::extent_of(name, x.shape[1]);
   a.width = gemm::extent_of(name, x.shape[2]);
   a.channels = gemm::extent_of(name, x.shape[3]);
@@ -62,7 +62,7 @@ Forward<T> forward_problem(const Conv2dForward& arguments) {
   a.vector = whole_chunks<T>(x);
   problem.b = filter_rows<T>(weight, out, inner);
   auto& c = problem.out;
-  c.c = y.as<T>();
+  c.c = gemm::elements<T>(y);
   c.bias = optional_data<T>(bias);
   c.residual = optional_data<T>(residual);
   c.columns = out;
@@ -96,7 +96,7 @@ DataGradient<T> data_gradient_problem(const Conv2dDataGradient& arguments, int p
                      .k = gemm::extent_of(name, down.taps * across.taps * out)};
   if (problem.extents.m == 0) return problem;
   PatchSource<T>& a = problem.a;
-  a.data = grad_y.as<T>();
+  a.data = gemm::elements<T>(grad_y);
   a.height = gemm::extent_of(name, grad_y.shape[1]);
   a.width = gemm::extent_of(name, grad_y.shape[2]);
   a.channels = gemm::extent_of(name, out);
@@ -111,7 +111,7 @@ DataGradient<T> data_gradient_problem(const Conv2dDataGradient& arguments, int p
   a.inner = problem.extents.k;
   a.vector = whole_chunks<T>(grad_y);
   TapSource<T>& b = problem.b;
-  b.data = weight.as<T>();
+  b.data = gemm::elements<T>(weight);
   b.kernel_columns = static_cast<int>(weight.shape[2]);
   b.channels = problem.extents.n;
   b.filter = weight.shape.count_between(1, 4);
@@ -123,7 +123,7 @@ DataGradient<T> data_gradient_problem(const Conv2dDataGradient& arguments, int p
   b.inner = problem.extents.k;
   b.vector = whole_chunks<T>(weight);
   auto& c = problem.out;
-  c.c = grad_x.as<T>();
+  c.c = gemm::elements<T>(grad_x);
   if (write == Write::accumulate) c.residual = c.c;
   c.columns = problem.extents.n;
   c.vector = whole_chunks<T>(grad_x);
@@ -148,13 +148,13 @@ FilterGradient<T> filter_gradient_problem(const Conv2dFilterGradient& arguments)
   const int columns = filter + (grad_bias ? 1 : 0);
   FilterGradient<T> problem;
   auto& a = problem.a;
-  a.data = grad_y.as<T>();
+  a.data = gemm::elements<T>(grad_y);
   a.stride = out;
   a.outer = out;
   a.inner = positions;
   a.vector = whole_chunks<T>(grad_y);
   PixelSource<T>& b = problem.b;
-  b.data = x.as<T>();
+  b.data = gemm::elements<T>(x);
   b.height = gemm::extent_of(name, x.shape[1]);
   b.width = gemm::extent_of(name, x.shape[2]);
   b.channels = gemm::extent_of(name, x.shape[3]);
@@ -170,13 +170,36 @@ FilterGradient<T> filter_gradient_problem(const Conv2dFilterGradient& arguments)
   b.inner = positions;
   b.vector = whole_chunks<T>(x);
   auto& c = problem.out;
-  c.c = grad_weight.as<T>();
-  if (grad_bias) c.tail = grad_bias.as<T>();
+  c.c = gemm::elements<T>(grad_weight);
+  if (grad_bias) c.tail = gemm::elements<T>(grad_bias);
   if (write == Write::accumulate) c.residual = c.c, c.tail_residual = c.tail;
   c.columns = filter;
   c.vector = gemm::is_aligned<T>(c.c, filter);
   problem.extents = {.m = out, .n = columns, .k = positions};
   return problem;
+}
+
+// Each direction: calls run(operation, shape, problem) for the products that make it.
+
+template <class T, class Run>
+void forward(const Conv2dForward& arguments, Run run) {
+  if (arguments.y.count() > 0) run("conv2d_forward", arguments.y.shape, forward_problem<T>(arguments));
+}
+
+template <class T, class Run>
+void data_gradient(const Conv2dDataGradient& arguments, Run run) {
+  if (arguments.grad_x.count() == 0) return;
+  for (int row = 0; row < arguments.geometry.stride; ++row)
+    for (int column = 0; column < arguments.geometry.stride; ++column) {
+      const auto problem = data_gradient_problem<T>(arguments, row, column);
+      if (problem.extents.m > 0) run("conv2d_data_gradient", arguments.grad_x.shape, problem);
+    }
+}
+
+template <class T, class Run>
+void filter_gradient(const Conv2dFilterGradient& arguments, Run run) {
+  if (arguments.grad_weight.count() > 0)
+    run("conv2d_filter_gradient", arguments.grad_weight.shape, filter_gradient_problem<T>(arguments));
 }
 
 }  // namespace tweedie::conv2d_gemm

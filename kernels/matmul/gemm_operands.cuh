@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "kernels/runtime/array.h"
 #include "kernels/runtime/kernel.cuh"
 
 // What the GEMM kernels of matmul and convolution read and write. A product is C (M, N) = A (M, K) B (K, N); a *source*
@@ -157,12 +158,34 @@ struct Output {
     for (int j = 0; j < 4; ++j)
       if (n + j < end) store(m, row, n + j, values[j]);
   }
+  /// Columns n and n + 1, where they are below `end`.
+  __device__ void store_two(int m, std::int64_t row, int n, int end, float first, float second) const {
+    if (vector && n + 2 <= columns) {
+      Pack<T, 2> values;
+      float sums[2] = {alpha * first, alpha * second};
+#pragma unroll
+      for (int j = 0; j < 2; ++j) {
+        if (bias != nullptr) sums[j] += static_cast<float>(bias[n + j]);
+        if (residual != nullptr) sums[j] += static_cast<float>(load<2>(residual + row + n)[j]);
+        values[j] = T(sums[j]);
+      }
+      tweedie::store(c + row + n, values);
+      return;
+    }
+    if (n < end) store(m, row, n, first);
+    if (n + 1 < end) store(m, row, n + 1, second);
+  }
 
  private:
   static __device__ float4 add(float4 a, float4 b) {
     return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
   }
 };
+
+template <class T>
+T* elements(const Array& array) {
+  return static_cast<T*>(array.data);
+}
 
 /// Bytes of each operand are whole multiples of 16: chunks of rows are aligned.
 template <class T>

@@ -11,13 +11,37 @@ namespace tweedie::gemm {
 inline constexpr std::int64_t few_blocks = 96;    // fewer than a large device's multiprocessors
 inline constexpr std::int64_t many_blocks = 256;  // what a split of K aims at; a constant, so that sums do not depend
                                                   // on the device
-inline constexpr int least_depth = 256;  // of K, that a split keeps
+inline constexpr int least_depth = 256;           // of K, that a split keeps
 inline constexpr int most_splits = 32;
 
-inline std::int64_t tile_count(const Extents& extents, int tile_m, int tile_n) {
-  return static_cast<std::int64_t>((extents.m + tile_m - 1) / tile_m) * ((extents.n + tile_n - 1) / tile_n) *
-         extents.batch;
+inline std::int64_t tile_count(const Extents& extents, int tile) {
+  return static_cast<std::int64_t>((extents.m + tile - 1) / tile) * ((extents.n + tile - 1) / tile) * extents.batch;
 }
+
+/// Tiles of 128 x 128, but of 64 x 64 where large ones would leave most of the device idle or most of a tile empty.
+inline bool wants_large_tiles(const Extents& extents) {
+  return extents.m > 64 && extents.n > 64 && tile_count(extents, 128) >= few_blocks;
+}
+
+/// Which tile of C and part of K a block has.
+struct BlockPlace {
+  int first_m, first_n, k_begin, k_end, split, batch;
+  __device__ BlockPlace(const Extents& extents, int tile) {
+    const int tiles_n = (extents.n + tile - 1) / tile, tiles_m = (extents.m + tile - 1) / tile;
+    int block = blockIdx.x;
+    first_n = block % tiles_n * tile;
+    block /= tiles_n;
+    first_m = block % tiles_m * tile;
+    block /= tiles_m;
+    split = block % extents.splits;
+    batch = block / extents.splits;
+    k_begin = split * extents.k_per_split;
+    k_end = min(extents.k, k_begin + extents.k_per_split);
+  }
+  __device__ std::int64_t partial_offset(const Extents& extents) const {
+    return (static_cast<std::int64_t>(batch) * extents.splits + split) * extents.m * extents.n;
+  }
+};
 
 /// Splits K so that a small C with a long sum still fills the device; the sum is the more accurate for it.
 inline void split_inner(Extents& extents, std::int64_t tiles) {
@@ -29,11 +53,14 @@ inline void split_inner(Extents& extents, std::int64_t tiles) {
   extents.splits = std::max(1, (extents.k + extents.k_per_split - 1) / std::max(1, extents.k_per_split));
 }
 
-/// Calls `run(blocks)`, with a workspace and the sum over its parts afterwards where K is split.
+/// Calls `run(blocks)` for blocks of tile x tile, with a workspace and the sum over its parts afterwards where K is
+/// split.
 template <class A, class B, class T, class Run>
-void run_split(Stream& stream, std::string_view operation, const Shape& shape, Problem<A, B, T>& problem,
-               std::int64_t tiles, Run run) {
+void run_split(Stream& stream, std::string_view operation, const Shape& shape, Problem<A, B, T>& problem, int tile,
+               Run run) {
   const Extents& extents = problem.extents;
+  const std::int64_t tiles = tile_count(extents, tile);
+  split_inner(problem.extents, tiles);
   const std::int64_t blocks = tiles * extents.splits;
   require(blocks <= 0x7fffffff, "{}: {} needs {} blocks, more than one launch holds", operation, shape, blocks);
   if (extents.splits == 1) return run(static_cast<unsigned>(blocks));

@@ -94,7 +94,7 @@ using SimtSums = float[Tile::groups][Tile::groups][4][4];
 template <class Tile, class SwizzleA, class SwizzleB>
 __device__ void simt_multiply(const float* a, const float* b, int m, int n, SwizzleA swizzle_a, SwizzleB swizzle_b,
                               SimtSums<Tile>& sums) {
-#pragma unroll 4
+#pragma unroll
   for (int k = 0; k < Tile::depth; ++k) {
     float4 left[Tile::groups], right[Tile::groups];
 #pragma unroll
@@ -155,43 +155,36 @@ __device__ void simt_accumulate(const A& a, int first_m, const B& b, int first_n
 }
 
 template <class Tile, class A, class B>
-__global__ void __launch_bounds__(simt_threads, 2) simt_kernel(const Problem<A, B, float> given) {
+__global__ void __launch_bounds__(simt_threads, Tile::extent == 64 ? 2 : 1)
+    simt_kernel(const Problem<A, B, float> given) {
   __shared__ SimtShared<Tile> shared;
   const Extents extents = given.extents;
-  const int tiles_n = (extents.n + Tile::extent - 1) / Tile::extent;
-  const int tiles_m = (extents.m + Tile::extent - 1) / Tile::extent;
-  int block = blockIdx.x;
-  const int first_n = block % tiles_n * Tile::extent;
-  block /= tiles_n;
-  const int first_m = block % tiles_m * Tile::extent;
-  block /= tiles_m;
-  const int split = block % extents.splits, batch = block / extents.splits;
+  const BlockPlace place(extents, Tile::extent);
   A a = given.a;
   B b = given.b;
-  a.select(batch);
-  b.select(batch);
-  const int k_begin = split * extents.k_per_split, k_end = min(extents.k, k_begin + extents.k_per_split);
+  a.select(place.batch);
+  b.select(place.batch);
 
   SimtSums<Tile> sums = {};
   // Threads of a warp cover 4 x 8 groups, warps 4 x 2.
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const int m = (warp / 2 * 4 + lane / 8) * 4, n = (warp % 2 * 8 + lane % 8) * 4;
-  simt_accumulate<Tile>(a, first_m, b, first_n, k_begin, k_end, m, n, shared, sums);
+  simt_accumulate<Tile>(a, place.first_m, b, place.first_n, place.k_begin, place.k_end, m, n, shared, sums);
 
   Output<float> out = given.out;
-  out.select(batch);
+  out.select(place.batch);
   const bool whole = extents.splits == 1;
-  float* partial = given.partial + (static_cast<std::int64_t>(batch) * extents.splits + split) * extents.m * extents.n;
+  float* partial = given.partial + place.partial_offset(extents);
 #pragma unroll
   for (int g = 0; g < Tile::groups; ++g)
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const int row = first_m + g * 64 + m + i;
+      const int row = place.first_m + g * 64 + m + i;
       if (row >= extents.m) continue;
       const std::int64_t offset = whole ? out.row(row) : static_cast<std::int64_t>(row) * extents.n;
 #pragma unroll
       for (int h = 0; h < Tile::groups; ++h) {
-        const int column = first_n + h * 64 + n;
+        const int column = place.first_n + h * 64 + n;
         const float(&s)[4] = sums[g][h][i];
         if (whole) {
           out.store_four(row, offset, column, extents.n, make_float4(s[0], s[1], s[2], s[3]));
@@ -206,11 +199,8 @@ __global__ void __launch_bounds__(simt_threads, 2) simt_kernel(const Problem<A, 
 
 template <class A, class B>
 void simt_gemm(Stream& stream, std::string_view operation, const Shape& shape, Problem<A, B, float> problem) {
-  const auto blocks_of = [&](int extent) { return tile_count(problem.extents, extent, extent); };
-  // Small tiles where large ones would leave most of the device idle or most of a tile empty.
-  const bool large = problem.extents.m > 64 && problem.extents.n > 64 && blocks_of(128) >= few_blocks;
-  split_inner(problem.extents, blocks_of(large ? 128 : 64));
-  run_split(stream, operation, shape, problem, blocks_of(large ? 128 : 64), [&](unsigned blocks) {
+  const bool large = wants_large_tiles(problem.extents);
+  run_split(stream, operation, shape, problem, large ? 128 : 64, [&](unsigned blocks) {
     launch(stream, {operation, shape, blocks, simt_threads},
            large ? &simt_kernel<SimtTile<128>, A, B> : &simt_kernel<SimtTile<64>, A, B>, problem);
   });

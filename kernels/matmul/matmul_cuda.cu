@@ -1,83 +1,28 @@
+#include "kernels/matmul/matmul_cuda.h"
+
 #include "kernels/matmul/gemm_simt.cuh"
-#include "kernels/matmul/matmul.h"
+#include "kernels/matmul/matmul_problem.cuh"
+#include "kernels/runtime/implementation.h"
 
 namespace tweedie {
 namespace {
 
-using gemm::ColumnSource, gemm::Output, gemm::RowSource;
-
-/// Rows and columns of C as one product or as `batch` of them; a batch that shares b is one product of all its rows.
-struct Layout {
-  int batch, rows, columns, inner;
-  bool shared_b;
-};
-
-Layout layout_of(const Matmul& arguments) {
-  const auto& c = arguments.c.shape;
-  const std::int64_t inner = arguments.a.shape[arguments.transpose_a ? 1 : 2];
-  const bool shared_b = arguments.b.shape[0] == 1;
-  const bool together = shared_b && !arguments.transpose_a;
-  return {gemm::extent_of("matmul", together ? 1 : c[0]), gemm::extent_of("matmul", together ? c[0] * c[1] : c[1]),
-          gemm::extent_of("matmul", c[2]), gemm::extent_of("matmul", inner), shared_b};
+void matmul_simt(Stream& stream, const Matmul& arguments) {
+  gemm::with_problem<float>(
+      arguments, [&](const auto& problem) { gemm::simt_gemm(stream, "matmul", arguments.c.shape, problem); });
 }
-
-template <class T>
-Output<T> output_of(const Matmul& arguments, const Layout& layout) {
-  Output<T> out;
-  out.c = arguments.c.as<T>();
-  if (arguments.write == Write::accumulate) out.residual = out.c;
-  if (arguments.bias) out.bias = arguments.bias.as<T>();
-  out.alpha = static_cast<float>(arguments.alpha);
-  out.columns = layout.columns;
-  out.batch_stride = static_cast<std::int64_t>(layout.rows) * layout.columns;
-  out.vector = gemm::is_aligned<T>(out.c, layout.columns) && gemm::is_aligned<T>(out.bias, layout.columns);
-  return out;
-}
-
-template <class Source, class T>
-Source source_of(const Array& array, std::int64_t stride, int outer, int inner, std::int64_t batch_stride) {
-  Source source;
-  source.data = array.as<T>();
-  source.stride = stride;
-  source.batch_stride = batch_stride;
-  source.outer = outer;
-  source.inner = inner;
-  source.vector = gemm::is_aligned<T>(source.data, stride, batch_stride);
-  return source;
-}
-
-/// Calls run(a, b) with the sources that the transposes ask for.
-template <class T, class Run>
-void with_sources(const Matmul& arguments, const Layout& layout, Run run) {
-  const auto& [batch, rows, columns, inner, shared_b] = layout;
-  const std::int64_t a_batch = static_cast<std::int64_t>(rows) * inner;
-  const std::int64_t b_batch = shared_b ? 0 : static_cast<std::int64_t>(inner) * columns;
-  const auto with_b = [&](const auto& a) {
-    if (arguments.transpose_b)
-      run(a, source_of<RowSource<T>, T>(arguments.b, inner, columns, inner, b_batch));
-    else
-      run(a, source_of<ColumnSource<T>, T>(arguments.b, columns, columns, inner, b_batch));
-  };
-  if (arguments.transpose_a)
-    with_b(source_of<ColumnSource<T>, T>(arguments.a, rows, rows, inner, a_batch));
-  else
-    with_b(source_of<RowSource<T>, T>(arguments.a, inner, rows, inner, a_batch));
-}
-
-void matmul_cuda(Stream& stream, const Matmul& arguments) {
-  if (arguments.c.count() == 0) return;
-  const Layout layout = layout_of(arguments);
-  with_sources<float>(arguments, layout, [&](const auto& a, const auto& b) {
-    gemm::Problem<std::decay_t<decltype(a)>, std::decay_t<decltype(b)>, float> problem{
-        .a = a,
-        .b = b,
-        .out = output_of<float>(arguments, layout),
-        .extents = {.m = layout.rows, .n = layout.columns, .k = layout.inner, .batch = layout.batch}};
-    gemm::simt_gemm(stream, "matmul", arguments.c.shape, problem);
-  });
-}
-
-const bool registered = matrix_multiply.implement(DeviceKind::cuda, &matmul_cuda);
 
 }  // namespace
+
+void matmul_native_cuda(Stream& stream, const Matmul& arguments) {
+  if (arguments.c.count() == 0) return;
+  if (arguments.a.dtype == DType::bfloat16) return matmul_bfloat16_cuda(stream, arguments);
+  require(arguments.a.dtype == DType::float32, "matmul: a is {}, expected float32 or bfloat16 on cuda",
+          name_of(arguments.a.dtype));
+  if (cuda_choices().tf32) return matmul_tf32_cuda(stream, arguments);
+  matmul_simt(stream, arguments);
+}
+
+static const bool registered = matrix_multiply.implement(DeviceKind::cuda, &matmul_native_cuda);
+
 }  // namespace tweedie

@@ -29,6 +29,28 @@ struct Tolerance {
 
 /// The first row that fits is the one that counts: exceptions stand above what they are exceptions to.
 inline constexpr Tolerance tolerances[] = {
+    // Sums of products in float32, rounded once to bfloat16: half an epsilon at most.
+    {.operation = "matmul",
+     .quantity = "*",
+     .epsilons = 0.51,
+     .scale = Scale::largest,
+     .dtype = DType::bfloat16,
+     .reason = "integers beyond 8 bits are rounded too"},
+    {.operation = "conv2d_forward",
+     .quantity = "*",
+     .epsilons = 0.51,
+     .scale = Scale::largest,
+     .dtype = DType::bfloat16},
+    {.operation = "conv2d_data_gradient",
+     .quantity = "*",
+     .epsilons = 0.51,
+     .scale = Scale::largest,
+     .dtype = DType::bfloat16},
+    {.operation = "conv2d_filter_gradient",
+     .quantity = "*",
+     .epsilons = 0.51,
+     .scale = Scale::largest,
+     .dtype = DType::bfloat16},
     // Sums of products. The error of a float32 sum grows like the root of its length: measured 3.2 epsilons of the
     // largest element for matmul (length 8191), 10.4 for convolutions (9 * 128) and 19 for filter gradients (6144
     // pixels).

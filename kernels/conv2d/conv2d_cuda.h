@@ -1,0 +1,22 @@
+#pragma once
+
+#include "kernels/conv2d/conv2d.h"
+
+// The CUDA implementations of convolution. Operands are those of the contract, validated.
+namespace tweedie::conv2d_cuda {
+
+/// By this project's own kernels: bfloat16 on tensor cores, float32 on CUDA cores or, where TF32 is asked for, on
+/// tensor cores.
+void forward_native(Stream& stream, const Conv2dForward& arguments);
+void data_gradient_native(Stream& stream, const Conv2dDataGradient& arguments);
+void filter_gradient_native(Stream& stream, const Conv2dFilterGradient& arguments);
+
+void forward_bfloat16(Stream& stream, const Conv2dForward& arguments);
+void data_gradient_bfloat16(Stream& stream, const Conv2dDataGradient& arguments);
+void filter_gradient_bfloat16(Stream& stream, const Conv2dFilterGradient& arguments);
+
+void forward_tf32(Stream& stream, const Conv2dForward& arguments);
+void data_gradient_tf32(Stream& stream, const Conv2dDataGradient& arguments);
+void filter_gradient_tf32(Stream& stream, const Conv2dFilterGradient& arguments);
+
+}  // namespace tweedie::conv2d_cuda

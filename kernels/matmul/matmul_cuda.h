@@ -1,0 +1,23 @@
+#pragma once
+
+#include <string>
+
+#include "kernels/matmul/matmul.h"
+
+// The CUDA implementations of matmul, also for other operations. Operands are those of the contract, not validated.
+namespace tweedie {
+
+/// By this project's own kernels: bfloat16 on tensor cores, float32 on CUDA cores or, where TF32 is asked for, on
+/// tensor cores.
+void matmul_native_cuda(Stream& stream, const Matmul& arguments);
+
+void matmul_bfloat16_cuda(Stream& stream, const Matmul& arguments);
+void matmul_tf32_cuda(Stream& stream, const Matmul& arguments);
+
+/// By cuBLAS, opened on first use. `cublas_takes` says whether it is there and takes these operands; the problem is
+/// empty where it can be used.
+std::string cublas_problem();
+bool cublas_takes(const Matmul& arguments);
+void matmul_cublas(Stream& stream, const Matmul& arguments);
+
+}  // namespace tweedie
