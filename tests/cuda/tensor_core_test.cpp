@@ -5,6 +5,7 @@
 #include "kernels/conv2d/conv2d_cases.h"
 #include "kernels/matmul/matmul_cases.h"
 #include "kernels/runtime/implementation.h"
+#include "tests/cuda/options.h"
 #include "tests/kernels/parity.h"
 
 // The tensor-core paths of matmul and convolution, on the cases of their registry.
@@ -13,9 +14,12 @@ namespace {
 
 std::vector<OperationCase> quick_cases() {
   std::vector<OperationCase> cases;
+  std::set<std::string> seen;  // with --smallest, the first case of each operation is enough
   for (auto& list : {matmul_cases(), conv2d_cases()})
     for (const OperationCase& operation_case : list)
-      if (operation_case.level == CaseLevel::quick) cases.push_back(operation_case);
+      if (operation_case.level == CaseLevel::quick &&
+          (seen.insert(operation_case.operation).second || !cuda_test_options().smallest))
+        cases.push_back(operation_case);
   return cases;
 }
 
