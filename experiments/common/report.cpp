@@ -16,23 +16,18 @@
 namespace tweedie::experiments {
 namespace {
 
-struct VerdictText {
-  const char* name;
-  const char* style;
-};
-
-VerdictText text_of(Verdict verdict) {
+const char* style_of(Verdict verdict) {
   switch (verdict) {
     case Verdict::reproduced:
-      return {"reproduced", "good"};
+      return "good";
     case Verdict::not_at_this_scale:
-      return {"not at this scale", "open"};
+      return "open";
     case Verdict::contradicted:
-      return {"contradicted", "bad"};
+      return "bad";
     case Verdict::as_measured:
-      return {"as measured", "plain"};
+      return "plain";
   }
-  return {"", ""};
+  return "";
 }
 
 // A cell that starts with a digit, perhaps after a sign, is a number and stands to the right.
@@ -46,6 +41,20 @@ std::string number(double value) {
 }
 
 }  // namespace
+
+std::string_view name_of(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::reproduced:
+      return "reproduced";
+    case Verdict::not_at_this_scale:
+      return "not at this scale";
+    case Verdict::contradicted:
+      return "contradicted";
+    case Verdict::as_measured:
+      return "as measured";
+  }
+  return "";
+}
 
 Picture picture_from_file(const std::filesystem::path& path, std::string caption, int width) {
   return {io::read_file(path), std::move(caption), width};
@@ -123,14 +132,14 @@ void Report::claims(const std::vector<Claim>& claims, const std::string& caption
       "<th scope=\"col\" class=\"number\">95 % interval</th><th scope=\"col\" class=\"number\">n</th>"
       "<th scope=\"col\" class=\"number\">Seeds</th></tr></thead><tbody>\n";
   for (const Claim& claim : claims) {
-    const VerdictText verdict = text_of(claim.verdict);
     const std::string note =
         claim.note.empty() ? "" : fmt::format("<div class=\"note\">{}</div>", html_escape(claim.note));
     html += fmt::format(
         "<tr><td>{}{}</td><td><span class=\"verdict {}\">{}</span></td><td>{}</td><td class=\"number\">{}</td>"
         "<td class=\"number\">[{}, {}]</td><td class=\"number\">{}</td><td class=\"number\">{}</td></tr>\n",
-        html_escape(claim.statement), note, verdict.style, verdict.name, html_escape(claim.effect_name),
-        number(claim.effect), number(claim.low), number(claim.high), claim.n, claim.seeds);
+        html_escape(claim.statement), note, style_of(claim.verdict), name_of(claim.verdict),
+        html_escape(claim.effect_name), number(claim.effect), number(claim.low), number(claim.high), claim.n,
+        claim.seeds);
   }
   body_ += fmt::format("<figure><div class=\"wide\">{}</tbody></table></div>\n{}</figure>\n", html,
                        figure_caption("Table", ++tables_, caption));

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -14,6 +15,8 @@ class CommandLine;
 
 /// What became of a published or stated claim in this run.
 enum class Verdict : std::uint8_t { reproduced, not_at_this_scale, contradicted, as_measured };
+/// "reproduced", "not at this scale", "contradicted", "as measured".
+std::string_view name_of(Verdict verdict);
 
 /// One claim with its measured effect: its size, an interval, and what that interval is taken over.
 struct Claim {

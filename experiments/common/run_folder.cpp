@@ -27,11 +27,6 @@ using nlohmann::ordered_json;
 constexpr std::array<const char*, 8> own_entries = {"config.json", "metrics.jsonl", "results.json", "report.html",
                                                     "arrays",      "images",        "checkpoints",  "cells"};
 
-Existing existing_of(const RunOptions& options) {
-  if (options.resume && options.overwrite) throw UsageError("--resume and --overwrite exclude each other");
-  return options.resume ? Existing::resume : options.overwrite ? Existing::overwrite : Existing::refuse;
-}
-
 ordered_json read_config(const fs::path& file) {
   ordered_json config = ordered_json::parse(io::read_text(file), nullptr, /*allow_exceptions=*/false);
   require(config.is_object() && config.contains("program") && config.contains("options") &&
@@ -75,6 +70,11 @@ void make_folder(const fs::path& path) {
 }
 
 }  // namespace
+
+Existing existing_of(const RunOptions& options) {
+  if (options.resume && options.overwrite) throw UsageError("--resume and --overwrite exclude each other");
+  return options.resume ? Existing::resume : options.overwrite ? Existing::overwrite : Existing::refuse;
+}
 
 ordered_json run_config(const CommandLine& line, const ordered_json& resolved) {
   ordered_json config = {{"program", line.program().name}, {"command", line.command()}, {"options", line.options()}};

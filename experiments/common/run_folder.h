@@ -16,6 +16,8 @@ struct RunOptions;
 
 /// What to do when the folder already holds a run.
 enum class Existing { refuse, resume, overwrite };
+/// As --resume and --overwrite say. Throws UsageError where both are given.
+Existing existing_of(const RunOptions& options);
 
 /// The folder of one run:
 ///   config.json    program, command, resolved options, build, host, date; a usable --config file

@@ -153,8 +153,25 @@ std::vector<SweepCell> sweep_cells(const std::vector<SweepAxis>& axes, const std
   return cells;
 }
 
+std::vector<SweepCell> study_cells(const SweepStudy& study, const SweepOptions& options, CommandLine& line) {
+  const auto given = [&](const std::string& key) {
+    const CLI::Option* option = line.app().get_option_no_throw("--" + key);
+    return option != nullptr && option->count() > 0 ? option->as<std::string>() : std::string();
+  };
+  std::vector<SweepAxis> axes = study.axes;
+  for (SweepAxis& axis : axes)
+    if (const std::string value = given(axis.key); !value.empty()) axis.values = {value};
+  std::vector<SweepCell> cells = sweep_cells(merged_axes(std::move(axes), options.axes), parse_seeds(options.seeds));
+  for (SweepCell& cell : cells)
+    for (const auto& [key, value] : study.settings)
+      if (given(key).empty() && cell.value(key).empty()) cell.settings.emplace_back(key, value);
+  return cells;
+}
+
 void apply(const SweepCell& cell, CommandLine& line) {
-  for (const auto& [key, value] : cell.values) {
+  std::vector<std::pair<std::string, std::string>> all = cell.settings;
+  all.insert(all.end(), cell.values.begin(), cell.values.end());
+  for (const auto& [key, value] : all) {
     const CLI::Option* option = line.app().get_option_no_throw("--" + key);
     const std::string group = option != nullptr ? option->get_group() : "";
     if (group == "Run" || group == "Compute" || group == "Sweep")

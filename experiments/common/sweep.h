@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "diffusion/statistics.h"
 #include "experiments/common/report.h"
 
 namespace tweedie::experiments {
@@ -22,7 +23,7 @@ class RunFolder;
 // declares the axes it sweeps by default; --sweep replaces or adds axes, --seeds says which seeds. Each cell's result
 // is kept in the run folder as soon as it is there, so an interrupted sweep goes on at the first missing cell.
 //
-//   const auto cells = sweep_cells(merged_axes({{"target", {"conditional", "exact"}}}, options.sweep.axes), seeds);
+//   const auto cells = study_cells({.axes = {{"target", {"conditional", "exact"}}}}, options.sweep, line);
 //   check_cells(cells, line);
 //   const auto results = run_sweep(cells, line, folder, progress, [&](const SweepCell& cell) { return ...; });
 
@@ -51,6 +52,7 @@ std::vector<SweepAxis> merged_axes(std::vector<SweepAxis> own, const std::vector
 struct SweepCell {
   std::vector<std::pair<std::string, std::string>> values;  // of each axis, in the order of the axes
   std::uint64_t seed = 0;
+  std::vector<std::pair<std::string, std::string>> settings = {};  // more options of this cell, not part of its name
 
   /// Of the axis `key`, or `otherwise` where it is not swept.
   std::string value(std::string_view key, std::string_view otherwise = "") const;
@@ -63,8 +65,18 @@ struct SweepCell {
 /// innermost.
 std::vector<SweepCell> sweep_cells(const std::vector<SweepAxis>& axes, const std::vector<std::uint64_t>& seeds);
 
-/// Sets the options of `line` to the cell's values. Throws UsageError as CommandLine::set does, and for options that a
-/// sweep cannot vary (those of the groups Run, Compute and Sweep).
+/// A grid of an experiment's own: options that hold in all of its cells, and its axes.
+struct SweepStudy {
+  std::vector<std::pair<std::string, std::string>> settings = {};
+  std::vector<SweepAxis> axes = {};
+};
+/// The cells of a study as the command line changes it: an axis of --sweep replaces the study's own or joins it, and an
+/// option that was given by itself replaces the study's axis or setting. Studies whose cells run beside each other must
+/// set the same options. Call before any cell is applied.
+std::vector<SweepCell> study_cells(const SweepStudy& study, const SweepOptions& options, CommandLine& line);
+
+/// Sets the options of `line` to the cell's settings and values. Throws UsageError as CommandLine::set does, and for
+/// options that a sweep cannot vary (those of the groups Run, Compute and Sweep).
 void apply(const SweepCell& cell, CommandLine& line);
 /// Applies every cell once, to find a mistake before any work; the last one's values remain.
 void check_cells(const std::vector<SweepCell>& cells, CommandLine& line);
@@ -105,5 +117,21 @@ Table sweep_table(const std::vector<SweepCell>& cells, const std::vector<nlohman
 /// errors over seeds. Values that are all numbers stand at their place, others side by side.
 Panel sweep_panel(const std::vector<SweepCell>& cells, const std::vector<nlohmann::ordered_json>& results,
                   const SweepMeasure& measure, const std::string& x, bool logarithmic_x = false);
+
+/// Cells by the values of some axes: {{"target", "exact"}, {"subset", "500"}}.
+using CellFilter = std::vector<std::pair<std::string, std::string>>;
+/// The mean of a measure's difference `after` - `before` over the seeds that both have, with Student's 95 % interval;
+/// n counts the seeds. Throws Error below two of them.
+Estimate seed_difference(const std::vector<SweepCell>& cells, const std::vector<nlohmann::ordered_json>& results,
+                         const std::string& pointer, const CellFilter& after, const CellFilter& before);
+
+/// What a claim expects of a difference; `anything` makes no verdict of it.
+enum class Expected : std::uint8_t { rise, fall, no_change, anything };
+/// A claim about such a difference: it holds where the interval lies wholly on the expected side of zero (for
+/// no_change: where it holds zero), is contradicted on the other side, and is not decided at this scale between them.
+Claim difference_claim(std::string statement, std::string effect_name, const Estimate& difference, Expected expected,
+                       std::int64_t points);
+/// A row of results.json's `claims`.
+nlohmann::ordered_json claim_json(const Claim& claim);
 
 }  // namespace tweedie::experiments

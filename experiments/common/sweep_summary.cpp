@@ -113,4 +113,65 @@ Panel sweep_panel(const std::vector<SweepCell>& cells, const std::vector<Json>& 
   return panel;
 }
 
+Estimate seed_difference(const std::vector<SweepCell>& cells, const std::vector<Json>& results,
+                         const std::string& pointer, const CellFilter& after, const CellFilter& before) {
+  const auto by_seed = [&](const CellFilter& filter) {
+    std::map<std::uint64_t, double> values;
+    for (std::size_t i = 0; i < cells.size(); ++i) {
+      const bool matches = std::all_of(filter.begin(), filter.end(),
+                                       [&](const auto& entry) { return cells[i].value(entry.first) == entry.second; });
+      if (!matches) continue;
+      if (const auto value = measured(results[i], {pointer, ""})) {
+        require(values.emplace(cells[i].seed, *value).second, "seed difference: two cells of seed {} are meant",
+                cells[i].seed);
+      }
+    }
+    return values;
+  };
+  const std::map<std::uint64_t, double> first = by_seed(before), last = by_seed(after);
+  std::vector<double> differences;
+  for (const auto& [seed, value] : last)
+    if (const auto same = first.find(seed); same != first.end()) differences.push_back(value - same->second);
+  require(differences.size() >= 2, "seed difference: {} seeds have both values of {}, two are needed",
+          differences.size(), pointer);
+  Estimate estimate{.value = mean(differences), .standard_error = standard_error(differences)};
+  estimate.n = static_cast<std::int64_t>(differences.size());
+  const double half = student_t_quantile(0.975, static_cast<double>(estimate.n) - 1.0) * estimate.standard_error;
+  estimate.low = estimate.value - half;
+  estimate.high = estimate.value + half;
+  return estimate;
+}
+
+Claim difference_claim(std::string statement, std::string effect_name, const Estimate& difference, Expected expected,
+                       std::int64_t points) {
+  Claim claim{.statement = std::move(statement),
+              .effect_name = std::move(effect_name),
+              .effect = difference.value,
+              .low = difference.low,
+              .high = difference.high,
+              .n = points,
+              .seeds = static_cast<int>(difference.n),
+              .note = fmt::format("Student's 95 % interval over {} paired seeds", difference.n)};
+  const bool rises = difference.low > 0.0, falls = difference.high < 0.0;
+  const bool holds = expected == Expected::rise ? rises : expected == Expected::fall ? falls : !rises && !falls;
+  const bool opposite = expected == Expected::rise ? falls : expected == Expected::fall ? rises : rises || falls;
+  claim.verdict = expected == Expected::anything ? Verdict::as_measured
+                  : holds                        ? Verdict::reproduced
+                  : opposite                     ? Verdict::contradicted
+                                                 : Verdict::not_at_this_scale;
+  return claim;
+}
+
+Json claim_json(const Claim& claim) {
+  return {{"statement", claim.statement},
+          {"verdict", name_of(claim.verdict)},
+          {"effect_name", claim.effect_name},
+          {"effect", claim.effect},
+          {"low", claim.low},
+          {"high", claim.high},
+          {"n", claim.n},
+          {"seeds", claim.seeds},
+          {"note", claim.note}};
+}
+
 }  // namespace tweedie::experiments

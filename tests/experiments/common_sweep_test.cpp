@@ -126,6 +126,42 @@ TEST_F(SweepRun, MistakesAreFoundBeforeAnyWork) {
     EXPECT_THROW(check_cells(sweep_cells(merged_axes({}, {wrong}), {0}), line_), UsageError) << wrong;
 }
 
+TEST_F(SweepRun, AStudysOptionsGiveWayToTheCommandLine) {
+  const SweepStudy study{.settings = {{"name", "study"}}, .axes = {{"rate", {"1", "2"}}}};
+  const auto cells = study_cells(study, {.seeds = "5", .axes = {}}, line_);
+  ASSERT_EQ(cells.size(), 2u);
+  EXPECT_TRUE(cells[0].settings.empty());  // --name was given
+  EXPECT_EQ(cells[1].name(), "rate=2,seed=5");
+  const auto swept = study_cells(study, {.seeds = "5", .axes = {"name=a,b", "rate=3"}}, line_);
+  ASSERT_EQ(swept.size(), 2u);
+  EXPECT_EQ(swept[1].name(), "rate=3,name=b,seed=5");
+
+  CommandLine plain({.name = "p"});
+  double rate = 7.0;
+  std::string name = "default";
+  plain.app().add_option("--rate", rate);
+  plain.app().add_option("--name", name);
+  const char* arguments[] = {"p", "--rate", "9"};
+  plain.parse(3, arguments);
+  const auto own = study_cells(study, {.seeds = "0", .axes = {}}, plain);
+  ASSERT_EQ(own.size(), 1u);
+  EXPECT_EQ(own[0].name(), "rate=9,seed=0");
+  apply(own[0], plain);
+  EXPECT_EQ(name, "study");
+}
+
+TEST_F(SweepRun, DifferencesArePairedBySeed) {
+  RunFolder run = folder(Existing::refuse);
+  cells_ = sweep_cells({{"rate", {"1", "2"}}}, {0, 1, 2});
+  auto results = sweep(run);
+  results[3]["value"] = 31.0;  // rate 2 of seed 1, in place of 21
+  const Estimate difference = seed_difference(cells_, results, "/value", {{"rate", "2"}}, {{"rate", "1"}});
+  EXPECT_EQ(difference.n, 3);
+  EXPECT_NEAR(difference.value, 40.0 / 3.0, 1e-12);
+  EXPECT_NEAR(difference.high - difference.value, 4.302652729911275 * difference.standard_error, 1e-9);
+  EXPECT_THROW(seed_difference(cells_, results, "/value", {{"rate", "8"}}, {{"rate", "1"}}), Error);
+}
+
 TEST_F(SweepRun, SummaryAveragesOverSeeds) {
   RunFolder run = folder(Existing::refuse);
   const auto results = sweep(run);

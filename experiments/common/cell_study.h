@@ -1,0 +1,74 @@
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "diffusion/empirical_score.h"
+#include "diffusion/frechet.h"
+#include "diffusion/memorization.h"
+#include "diffusion/score_probe.h"
+#include "experiments/common/interventions.h"
+#include "experiments/common/options.h"
+#include "experiments/common/sweep.h"
+#include "experiments/common/training.h"
+
+namespace tweedie::experiments {
+
+// Experiments whose every cell trains one network under some intervention and examines the score it learned: what
+// freedom_of_extrapolation and target_variance have in common.
+
+struct CellOptions {
+  RunOptions run;
+  ComputeOptions compute;
+  DataOptions data;  // --subset is the size of the score set
+  ModelOptions model;
+  InterventionOptions intervention;
+  OptimisationOptions optimisation;
+  SweepOptions sweep{.seeds = "0..2", .axes = {}};
+  std::int64_t probes = 256;   // evaluation points a region
+  std::int64_t samples = 512;  // generated images
+};
+void add_options(CommandLine& line, CellOptions& options);
+
+/// What the cells of one score set share. States, noise and starts of samples are the same for all of them.
+struct CellGround {
+  data::ImageSet all, score_set, held_out;
+  Process process = Process::linear();
+  std::shared_ptr<const EmpiricalScore> empirical;  // of the score set
+  ProbeReference supervised, unseen;                // regions sup and heldout
+  std::shared_ptr<const PrincipalFeatures> features;
+  FeatureMoments held_out_moments;
+  NeighbourMeasures held_out_neighbours;  // of as many held-out images as a cell has samples
+};
+/// With labels the score set is class-balanced. Throws UsageError where the data are too few or have no test split, and
+/// for other processes than linear, whose levels the measures are taken at.
+CellGround lay_cell_ground(const CellOptions& options, Device device);
+using CellGrounds = Shared<std::shared_ptr<const CellGround>>;
+/// The ground of the options in force, laid once.
+const CellGround& ground_of(CellGrounds& grounds, const CellOptions& options, Device device);
+
+/// t = 0.1, ..., 0.9: where errors are taken and averaged.
+const std::vector<double>& cell_levels();
+
+/// Trains the network that the options in force describe (going on from its checkpoints under checkpoints/NAME where a
+/// run is resumed) and examines it with averaged weights. Returns the measures of results.json,
+///   memorised, memorised_heldout {m_third, sqrt_m_third, sqrt_m_half, nn_ratio_third}, m_quantiles (0, 5, 25, 50, 75,
+///   95, 100 %), n, frechet, sup_error, ext_error,
+/// with data, network, N, ratio, source, target and seed before them and memorised_region (against all images of the
+/// region), errors by level and the training's flops after them. Samples and every m(x) are kept in arrays/NAME.npz,
+/// samples above their nearest training images in images/NAME.png.
+nlohmann::ordered_json run_cell(const SweepCell& cell, const CellOptions& options, const CellGround& ground,
+                                Device device, RunFolder& folder, Progress& progress);
+/// The measures alone, in the order above.
+nlohmann::ordered_json measures_of(const nlohmann::ordered_json& result);
+/// What run_cell kept: values of one array, samples (n, H, W, C) flattened.
+std::vector<float> kept_array(const RunFolder& folder, const SweepCell& cell, const std::string& name);
+
+/// Says what the cells will take on this device, measured on a few training samples of each network, before any begins.
+/// `options` are those that `line` fills; every cell is applied in turn, so mistakes in a sweep are found here.
+void announce_cells(const std::vector<SweepCell>& cells, CommandLine& line, const CellOptions& options, Device device);
+
+}  // namespace tweedie::experiments
