@@ -1,7 +1,6 @@
 #include <CLI/App.hpp>
 #include <nlohmann/json.hpp>
 
-#include <algorithm>
 #include <memory>
 
 #include "experiments/common/cell_study.h"
@@ -55,14 +54,7 @@ std::vector<SweepStudy> studies(bool quick) {
 void run(CommandLine& line, CellOptions& options) {
   const Device device = apply(options.compute);
   if (!options.run.dry_run) RunFolder::check(options.run);
-  std::vector<SweepCell> cells;
-  for (const SweepStudy& study : studies(options.run.quick))
-    for (SweepCell& cell : study_cells(study, options.sweep, line)) {
-      // What the command line fixes may make two studies ask for one cell.
-      const bool known =
-          std::any_of(cells.begin(), cells.end(), [&](const SweepCell& c) { return c.name() == cell.name(); });
-      if (!known) cells.push_back(std::move(cell));
-    }
+  const std::vector<SweepCell> cells = cells_of(studies(options.run.quick), options.sweep, line);
   // Before cells change the options: config.json records those that were given.
   const nlohmann::ordered_json config = run_config(line, {{"device", name_of(device.kind)}, {"cells", cells.size()}});
   announce_cells(cells, line, options, device);

@@ -117,13 +117,17 @@ void examine(ScoreModel& model, const SweepCell& cell, const CellOptions& option
   out["sup_by_level"] = by_level(sup);
   out["ext_by_level"] = by_level(ext);
   const data::ImageSet& images = ground.score_set;
-  io::write_npz(
-      folder.arrays() / (cell.name() + ".npz"),
-      {io::view_of("samples", generation.images, {options.samples, images.height, images.width, images.channels}),
-       io::view_of("m", near.m, {options.samples}), io::view_of("nearest", near.nearest, {options.samples}),
-       io::view_of("nearest_over_second", near.nearest_over_second, {options.samples}),
-       io::view_of("m_region", near_region.m, {options.samples})});
-  if (images.height > 1 && (images.channels == 1 || images.channels == 3))
+  const Shape shape{options.samples, images.height, images.width, images.channels};
+  const bool points = images.height == 1 && images.width == 1;
+  const std::vector<float> score_set = points ? images.to_float() : std::vector<float>();
+  std::vector<io::ArrayView> arrays = {io::view_of("samples", generation.images, shape),
+                                       io::view_of("m", near.m, {options.samples}),
+                                       io::view_of("nearest", near.nearest, {options.samples}),
+                                       io::view_of("nearest_over_second", near.nearest_over_second, {options.samples}),
+                                       io::view_of("m_region", near_region.m, {options.samples})};
+  if (points) arrays.push_back(io::view_of("score_set", score_set, {images.count, images.dimension()}));
+  io::write_npz(folder.arrays() / (cell.name() + ".npz"), arrays);
+  if (!points && (images.channels == 1 || images.channels == 3))
     write_gallery(folder.images() / (cell.name() + ".png"), ground, generation.images, near);
 }
 
@@ -132,9 +136,6 @@ void examine(ScoreModel& model, const SweepCell& cell, const CellOptions& option
 Json run_cell(const SweepCell& cell, const CellOptions& options, const CellGround& ground, Device device,
               RunFolder& folder, Progress& progress) {
   const double ratio = options.intervention.region_ratio;
-  if (ratio * static_cast<double>(ground.score_set.count) > static_cast<double>(ground.all.count))
-    throw UsageError(fmt::format("--region-ratio {}: {} times {} images are more than the {} of '{}'", ratio, ratio,
-                                 ground.score_set.count, ground.all.count, options.data.data));
   const data::ImageSet region =
       ratio > 1.0 ? ground.all.superset(ground.score_set, ratio, options.data.subset_seed) : ground.score_set;
   const auto model = make_model(options.model, ground.score_set, device, cell.seed);
@@ -168,12 +169,25 @@ Json measures_of(const Json& result) {
   return measures;
 }
 
-std::vector<float> kept_array(const RunFolder& folder, const SweepCell& cell, const std::string& name) {
+namespace {
+
+io::HostArray kept(const RunFolder& folder, const SweepCell& cell, const std::string& name) {
   const std::filesystem::path file = folder.arrays() / (cell.name() + ".npz");
-  const auto arrays = io::read_npz(file);
+  auto arrays = io::read_npz(file);
   const auto found = arrays.find(name);
   require(found != arrays.end(), "{}: has no array '{}'", file.string(), name);
-  return io::to_float32(found->second);
+  return std::move(found->second);
+}
+
+}  // namespace
+
+std::vector<float> kept_array(const RunFolder& folder, const SweepCell& cell, const std::string& name) {
+  return io::to_float32(kept(folder, cell, name));
+}
+
+Shape kept_shape(const RunFolder& folder, const SweepCell& cell) {
+  const Shape shape = kept(folder, cell, "samples").shape;
+  return {shape[1], shape[2], shape[3]};
 }
 
 }  // namespace tweedie::experiments

@@ -90,8 +90,26 @@ CellGround lay_cell_ground(const CellOptions& options, Device device) {
 }
 
 const CellGround& ground_of(CellGrounds& grounds, const CellOptions& options, Device device) {
-  return *grounds.get(ground_key(options),
-                      [&] { return std::make_shared<const CellGround>(lay_cell_ground(options, device)); });
+  const CellGround& ground = *grounds.get(
+      ground_key(options), [&] { return std::make_shared<const CellGround>(lay_cell_ground(options, device)); });
+  const double ratio = options.intervention.region_ratio;
+  if (ratio * static_cast<double>(ground.score_set.count) > static_cast<double>(ground.all.count))
+    throw UsageError(fmt::format("--region-ratio {}: {} times {} images are more than the {} of '{}'", ratio, ratio,
+                                 ground.score_set.count, ground.all.count, options.data.data));
+  return ground;
+}
+
+std::vector<SweepCell> cells_of(const std::vector<SweepStudy>& studies, const SweepOptions& options,
+                                CommandLine& line) {
+  std::vector<SweepCell> cells;
+  for (const SweepStudy& study : studies)
+    for (SweepCell& cell : study_cells(study, options, line)) {
+      // What the command line fixes may make two studies ask for one cell.
+      const bool known =
+          std::any_of(cells.begin(), cells.end(), [&](const SweepCell& other) { return other.name() == cell.name(); });
+      if (!known) cells.push_back(std::move(cell));
+    }
+  return cells;
 }
 
 void announce_cells(const std::vector<SweepCell>& cells, CommandLine& line, const CellOptions& options, Device device) {
@@ -99,6 +117,7 @@ void announce_cells(const std::vector<SweepCell>& cells, CommandLine& line, cons
   double flops = 0.0;
   std::map<std::string, TrainingEstimate> measured;
   std::map<std::string, data::ImageSet> sets;
+  std::set<std::string> named;
   for (const SweepCell& cell : cells) {
     apply(cell, line);
     const std::string data_key = fmt::format("{} {}", options.data.data, options.data.resolution);
@@ -116,6 +135,12 @@ void announce_cells(const std::vector<SweepCell>& cells, CommandLine& line, cons
                       trainer_options(options.optimisation, 0));
       found = measured.emplace(key, trainer.estimate()).first;
     }
+    // A target or source that cannot be is found here; trajectories only in their cell, since they cost a sampling.
+    const InterventionOptions& intervention = options.intervention;
+    if (!intervention.source.starts_with("trajectory") &&
+        named.insert(intervention.source + " " + intervention.target + " " + data_key).second)
+      make_objective(options.model, intervention,
+                     intervention_ground(options.model, set->second, set->second, device, 0));
     const TrainingEstimate& one = found->second;
     // Examining asks the network, forwards only (a third of a training sample each), at three regions of nine levels
     // and at forty sampler evaluations a sample.

@@ -53,6 +53,9 @@ const CellGround& ground_of(CellGrounds& grounds, const CellOptions& options, De
 /// t = 0.1, ..., 0.9: where errors are taken and averaged.
 const std::vector<double>& cell_levels();
 
+/// The cells of several studies, each once.
+std::vector<SweepCell> cells_of(const std::vector<SweepStudy>& studies, const SweepOptions& options, CommandLine& line);
+
 /// Trains the network that the options in force describe (going on from its checkpoints under checkpoints/NAME where a
 /// run is resumed) and examines it with averaged weights. Returns the measures of results.json,
 ///   memorised, memorised_heldout {m_third, sqrt_m_third, sqrt_m_half, nn_ratio_third}, m_quantiles (0, 5, 25, 50, 75,
@@ -64,8 +67,10 @@ nlohmann::ordered_json run_cell(const SweepCell& cell, const CellOptions& option
                                 Device device, RunFolder& folder, Progress& progress);
 /// The measures alone, in the order above.
 nlohmann::ordered_json measures_of(const nlohmann::ordered_json& result);
-/// What run_cell kept: values of one array, samples (n, H, W, C) flattened.
+/// What run_cell kept: values of one array, samples (n, H, W, C) flattened; for points also those of the score set.
 std::vector<float> kept_array(const RunFolder& folder, const SweepCell& cell, const std::string& name);
+/// (H, W, C) of a cell's samples.
+Shape kept_shape(const RunFolder& folder, const SweepCell& cell);
 
 /// Says what the cells will take on this device, measured on a few training samples of each network, before any begins.
 /// `options` are those that `line` fills; every cell is applied in turn, so mistakes in a sweep are found here.
