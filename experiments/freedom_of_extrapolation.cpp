@@ -33,7 +33,7 @@ std::vector<SweepStudy> studies(bool quick) {
   const std::string target = quick ? "exact" : "posterior";
   std::vector<std::pair<std::string, std::string>> settings;
   if (quick)
-    settings = {{"resolution", "16"}, {"subset", "256"},  {"steps", "1000"},   {"batch", "64"},
+    settings = {{"resolution", "16"}, {"subset", "256"},  {"steps", "800"},    {"batch", "64"},
                 {"probes", "128"},    {"samples", "256"}, {"held-out", "128"}, {"log-every", "100"}};
   const auto study = [&](const std::string& network, const std::string& source, const std::string& asked,
                          const std::vector<std::string>& ratios, const std::string& steps) {
@@ -47,8 +47,8 @@ std::vector<SweepStudy> studies(bool quick) {
   };
   const std::vector<std::string> ratios =
       quick ? std::vector<std::string>{"1", "4", "16"} : std::vector<std::string>{"1", "2", "3", "4", "8", "25.6"};
-  return {study(conv, "data", target, ratios, "1000"), study(dense, "data", target, ratios, "2000"),
-          study(conv, "shells:0.1", target, {"1"}, "1000"), study(conv, "data", "duplicated", {"4"}, "1000")};
+  return {study(conv, "data", target, ratios, "800"), study(dense, "data", target, ratios, "2000"),
+          study(conv, "shells:0.1", target, {"1"}, "800"), study(conv, "data", "duplicated", {"4"}, "800")};
 }
 
 void run(CommandLine& line, CellOptions& options) {

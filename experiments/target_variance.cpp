@@ -24,18 +24,26 @@ CellOptions default_options() {
 /// score, at several sizes of the set.
 std::vector<SweepStudy> studies(bool quick) {
   using Settings = std::vector<std::pair<std::string, std::string>>;
-  const Settings points = {{"resolution", "0"}, {"view", "v"},        {"steps", quick ? "2000" : "20000"},
-                           {"batch", "128"},    {"samples", "512"},   {"probes", "256"},
-                           {"held-out", "256"}, {"log-every", "500"}, {"checkpoint-every", "0"}};
+  const Settings points = {{"resolution", "0"},
+                           {"view", "v"},
+                           {"steps", quick ? "2000" : "20000"},
+                           {"batch", "128"},
+                           {"samples", "512"},
+                           {"probes", "256"},
+                           {"held-out", "256"},
+                           {"log-every", "500"},
+                           {"checkpoint-every", "0"},
+                           {"likelihoods", quick ? "128" : "1024"}};
   const Settings images = {{"resolution", quick ? "16" : "32"},
                            {"view", "x0"},
-                           {"steps", quick ? "600" : "30000"},
+                           {"steps", quick ? "500" : "30000"},
                            {"batch", quick ? "64" : "128"},
                            {"samples", quick ? "256" : "1000"},
                            {"probes", quick ? "128" : "1000"},
                            {"held-out", "128"},
                            {"log-every", quick ? "100" : "500"},
-                           {"checkpoint-every", quick ? "0" : "5000"}};
+                           {"checkpoint-every", quick ? "0" : "5000"},
+                           {"likelihoods", quick ? "32" : "256"}};
   const std::vector<std::string> dial = {"conditional",  "posterior:1", "posterior:4",
                                          "posterior:16", "exact",       "batch:64"};
   const std::vector<std::string> few = {"conditional", "posterior:1", "exact"};
@@ -52,7 +60,11 @@ std::vector<SweepStudy> studies(bool quick) {
                     {"target", quick ? few : dial}}}};
 }
 
-void run(CommandLine& line, CellOptions& options) {
+struct Options : CellOptions {
+  std::int64_t likelihoods = 256;  // held-out images
+};
+
+void run(CommandLine& line, Options& options) {
   const Device device = apply(options.compute);
   if (!options.run.dry_run) RunFolder::check(options.run);
   const std::vector<SweepCell> cells = cells_of(studies(options.run.quick), options.sweep, line);
@@ -67,11 +79,18 @@ void run(CommandLine& line, CellOptions& options) {
   }
   if (options.run.dry_run) return;
 
-  RunFolder folder(options.run.out, existing_of(options.run), config, {"micro-batch", "seeds", "sweep"});
+  RunFolder folder(options.run.out, existing_of(options.run), config, {"micro-batch", "seeds", "sweep", "likelihoods"});
   Progress progress;
   study.results = run_sweep(cells, line, folder, progress, [&](const SweepCell& cell) {
     return run_cell(cell, options, ground_of(grounds, options, device), device, folder, progress);
   });
+  if (options.likelihoods > 0)
+    study.likelihoods = run_sweep(
+        cells, line, folder, progress,
+        [&](const SweepCell& cell) {
+          return likelihood_of(cell, ground_of(grounds, options, device), options.likelihoods, device, folder);
+        },
+        "likelihood");
   folder.write_results(results_of(study));
   Report report = page_of(study, folder);
   report.facts(run_facts(line, std::string(name_of(device.kind)), "float32", options.compute.seed));
@@ -84,7 +103,7 @@ void run(CommandLine& line, CellOptions& options) {
 
 int main(int argc, char** argv) {
   using namespace tweedie::experiments;
-  const auto options = std::make_shared<CellOptions>(default_options());
+  const auto options = std::make_shared<Options>(Options{default_options()});
   return run_program(
       argc, argv,
       {.name = "target_variance",
@@ -96,5 +115,14 @@ int main(int argc, char** argv) {
                     {"target_variance --data fashion-mnist --resolution 16 --network unet:16x1 --seeds 0..4 --sweep "
                      "subset=250,1000 --sweep target=conditional,exact --steps 3000 --out runs/own",
                      "sizes and targets of one's own"}}},
-      [&](CommandLine& line) { add_options(line, *options); }, [&](CommandLine& line) { run(line, *options); });
+      [&](CommandLine& line) {
+        add_options(line, *options);
+        line.app()
+            .add_option("--likelihoods", options->likelihoods,
+                        "Held-out images whose likelihood each network gives; 0: none")
+            ->check(CLI::NonNegativeNumber)
+            ->type_name("N")
+            ->group("Study");
+      },
+      [&](CommandLine& line) { run(line, *options); });
 }

@@ -192,12 +192,14 @@ void check_cells(const std::vector<SweepCell>& cells, CommandLine& line) {
 
 std::vector<nlohmann::ordered_json> run_sweep(const std::vector<SweepCell>& cells, CommandLine& line, RunFolder& folder,
                                               Progress& progress,
-                                              const std::function<nlohmann::ordered_json(const SweepCell&)>& run_cell) {
+                                              const std::function<nlohmann::ordered_json(const SweepCell&)>& run_cell,
+                                              const std::string& pass) {
   std::filesystem::create_directories(folder.cells());
   std::vector<nlohmann::ordered_json> results;
-  Progress::Stage stage(progress, "cells", static_cast<std::int64_t>(cells.size()));
+  Progress::Stage stage(progress, pass.empty() ? "cells" : pass, static_cast<std::int64_t>(cells.size()));
   for (const SweepCell& cell : cells) {
-    const std::filesystem::path file = folder.cells() / (cell.name() + ".json");
+    const std::filesystem::path file =
+        folder.cells() / fmt::format("{}{}{}.json", cell.name(), pass.empty() ? "" : ".", pass);
     if (std::filesystem::exists(file)) {
       nlohmann::ordered_json result = nlohmann::ordered_json::parse(io::read_text(file), nullptr, false);
       require(result.is_object(), "{}: not the result of a cell; delete it to compute the cell again", file.string());

@@ -83,9 +83,11 @@ void check_cells(const std::vector<SweepCell>& cells, CommandLine& line);
 
 /// The results of all cells, in order: read back from the folder where an earlier run finished them, else computed by
 /// `run_cell` with the cell's options applied, and kept. A stop that was asked for throws Interrupted after a cell.
+/// `pass` names a further result of each cell, computed in a pass of its own; the main one has none.
 std::vector<nlohmann::ordered_json> run_sweep(const std::vector<SweepCell>& cells, CommandLine& line, RunFolder& folder,
                                               Progress& progress,
-                                              const std::function<nlohmann::ordered_json(const SweepCell&)>& run_cell);
+                                              const std::function<nlohmann::ordered_json(const SweepCell&)>& run_cell,
+                                              const std::string& pass = "");
 
 /// Work that cells share (data, features, an encoder), done when it is first asked for and kept while this lives.
 template <typename Value>

@@ -82,6 +82,11 @@ std::vector<Claim> claims_of(const VarianceStudy& study) {
         "exact", Expected::fall);
     add("Without the target's variance the extrapolated error is", "ext_error: K = inf − DSM", "/ext_error", "exact",
         Expected::anything);
+    if (!study.likelihoods.empty() && has(with("exact")))
+      claims.push_back(difference_claim("Without the target's variance held-out data are less likely (" + where + ")",
+                                        "held-out bits/dim: K = inf − DSM",
+                                        seed_difference(study.cells, study.likelihoods, "/heldout", with("exact"), dsm),
+                                        Expected::rise, study.likelihoods.front().at("n")));
     add("Without the target's variance the Frechet distance to held-out data is", "Frechet: K = inf − DSM", "/frechet",
         "exact", Expected::anything);
   }
@@ -90,7 +95,7 @@ std::vector<Claim> claims_of(const VarianceStudy& study) {
 
 Json results_of(const VarianceStudy& study) {
   Json out;
-  for (const char* key : {"cells", "trace", "claims"}) out[key] = Json::array();
+  for (const char* key : {"cells", "trace", "likelihood", "claims"}) out[key] = Json::array();
   for (const Json& result : study.results) {
     Json row = {{"data", result.at("data")},
                 {"network", result.at("network")},
@@ -100,6 +105,12 @@ Json results_of(const VarianceStudy& study) {
     const Json measures = measures_of(result);
     for (const auto& [key, value] : measures.items()) row[key] = value;
     out["cells"].push_back(row);
+  }
+  for (std::size_t i = 0; i < study.likelihoods.size(); ++i) {
+    Json row;
+    for (const char* key : {"data", "network", "N", "K", "seed"}) row[key] = out["cells"][i].at(key);
+    for (const auto& [key, value] : study.likelihoods[i].items()) row[key] = value;
+    out["likelihood"].push_back(row);
   }
   for (const TraceCurve& curve : study.traces)
     for (std::size_t i = 0; i < curve.t.size(); ++i)

@@ -16,6 +16,7 @@ VarianceStudy part_of(const VarianceStudy& study, const std::string& data) {
     if (study.results[i].at("data") == data) {
       part.cells.push_back(study.cells[i]);
       part.results.push_back(study.results[i]);
+      if (!study.likelihoods.empty()) part.likelihoods.push_back(study.likelihoods[i]);
     }
   for (const TraceCurve& curve : study.traces)
     if (curve.data == data) part.traces.push_back(curve);
@@ -23,8 +24,8 @@ VarianceStudy part_of(const VarianceStudy& study, const std::string& data) {
 }
 
 /// One measure along the dial, a line a size.
-Panel dial_panel(const VarianceStudy& part, const SweepMeasure& measure) {
-  Panel panel = sweep_panel(part.cells, part.results, measure, "target");
+Panel dial_panel(const VarianceStudy& part, const std::vector<Json>& results, const SweepMeasure& measure) {
+  Panel panel = sweep_panel(part.cells, results, measure, "target");
   panel.x.label = "draws K of the target's mean";
   for (auto& [at, label] : panel.x.ticks) label = dial_of(label);
   for (Series& series : panel.series) {
@@ -116,13 +117,21 @@ Report page_of(const VarianceStudy& study, const RunFolder& folder) {
   for (const std::string& name : data) {
     const VarianceStudy part = part_of(study, name);
     report.section(fmt::format("{}, {}", name, part.cells.front().value("network")));
-    report.plot({.panels = {dial_panel(part, {"/memorised/sqrt_m_half", "memorised, √m < 1/2"}),
-                            dial_panel(part, {"/sup_error", "supervised error", true}),
-                            dial_panel(part, {"/ext_error", "extrapolated error", true}),
-                            dial_panel(part, {"/frechet", "Frechet distance to held-out data", true})},
-                 .columns = 2},
-                "Along the dial: denoising score matching (dsm), the mean of K posterior draws, the exact score (inf), "
-                "and the self-normalised batch. Mean and standard error over seeds.");
+    Plot dial{.panels = {}, .columns = 2};
+    for (const SweepMeasure& measure :
+         {SweepMeasure{"/memorised/sqrt_m_half", "memorised, √m < 1/2"},
+          SweepMeasure{"/sup_error", "supervised error", true}, SweepMeasure{"/ext_error", "extrapolated error", true},
+          SweepMeasure{"/frechet", "Frechet distance to held-out data", true}})
+      dial.panels.push_back(dial_panel(part, part.results, measure));
+    if (!part.likelihoods.empty())
+      for (const SweepMeasure& measure :
+           {SweepMeasure{"/heldout", "held-out bits/dim"}, SweepMeasure{"/train", "training bits/dim"}})
+        dial.panels.push_back(dial_panel(part, part.likelihoods, measure));
+    report.plot(dial,
+                fmt::format("Along the dial: denoising score matching (dsm), the mean of K posterior draws, the "
+                            "exact score (inf), and the self-normalised batch. Mean and standard error over seeds. "
+                            "Bits are differential, of the density at noise level t = {}.",
+                            likelihood_level));
     report.plot(trace_plot(part),
                 "Where the target has variance at all: at noised training images, the share of the target's square "
                 "that is noise, and how many training images the posterior holds.");

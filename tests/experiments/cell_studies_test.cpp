@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -146,6 +147,12 @@ TEST_F(CellStudies, TargetVarianceWritesItsCells) {
     EXPECT_GE(row.at("trace").get<double>(), 0.0);
     EXPECT_GE(row.at("effective_count").get<double>(), 1.0 - 1e-9);
     EXPECT_LE(row.at("effective_count").get<double>(), row.at("N").get<double>() * (1.0 + 1e-9));
+  }
+  EXPECT_EQ(results.at("likelihood").size(), 20u);
+  for (const auto& row : results.at("likelihood")) {
+    EXPECT_TRUE(std::isfinite(row.at("heldout").get<double>()));
+    EXPECT_GT(row.at("heldout_se").get<double>(), 0.0);
+    EXPECT_EQ(row.at("n"), 8);
   }
   // The same command gives the same file.
   ASSERT_EQ(run_binary("target_variance", variance("again")).status, 0);
