@@ -67,7 +67,13 @@ struct Options : CellOptions {
 void run(CommandLine& line, Options& options) {
   const Device device = apply(options.compute);
   if (!options.run.dry_run) RunFolder::check(options.run);
-  const std::vector<SweepCell> cells = cells_of(studies(options.run.quick), options.sweep, line);
+  std::vector<SweepStudy> chosen = studies(options.run.quick);
+  if (line.app().get_option("--data")->count() > 0) {  // one kind of data: the study that suits it
+    const std::string& data = options.data.data;
+    const bool points = data.starts_with("mixture:") || data.starts_with("gaussian:");
+    chosen = {chosen[points ? 0 : 1]};
+  }
+  const std::vector<SweepCell> cells = cells_of(chosen, options.sweep, line);
   // Before cells change the options: config.json records those that were given.
   const nlohmann::ordered_json config = run_config(line, {{"device", name_of(device.kind)}, {"cells", cells.size()}});
   announce_cells(cells, line, options, device);

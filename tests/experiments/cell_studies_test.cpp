@@ -3,10 +3,13 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 
 #include "nn/io/file.h"
 #include "nn/io/npz.h"
@@ -26,49 +29,21 @@ class CellStudies : public testing::Test {
  protected:
   /// The smallest grid: two sizes of region, two seeds, and the two controls at one.
   Words freedom(const std::string& out, const Words& more = {}) const {
-    return with({"--data",
-                 "fashion-mnist",
-                 "--resolution",
-                 "8",
-                 "--subset",
-                 "16",
-                 "--network",
-                 "mlp:16x1",
-                 "--sweep",
-                 "region-ratio=1,2",
-                 "--seeds",
-                 "0..1",
-                 "--steps",
-                 "6",
-                 "--batch",
-                 "8",
-                 "--probes",
-                 "8",
-                 "--samples",
-                 "16",
-                 "--held-out",
-                 "8",
-                 "--log-every",
-                 "2",
-                 "--checkpoint-every",
-                 "2"},
-                out, more);
+    return with(
+        "--data fashion-mnist --resolution 8 --subset 16 --network mlp:16x1 --sweep region-ratio=1,2 --seeds 0..1 "
+        "--steps 6 --batch 8 --probes 8 --samples 16 --held-out 8 --log-every 2 --checkpoint-every 2",
+        out, more);
   }
   Words variance(const std::string& out, const Words& more = {}) const {
-    return with({"--data",       "mixture:3,2",
-                 "--resolution", "0",
-                 "--network",    "mlp:16x1",
-                 "--sweep",      "subset=6,12",
-                 "--sweep",      "target=conditional,posterior:1,posterior:4,exact,batch:64",
-                 "--seeds",      "0..1",
-                 "--steps",      "4",
-                 "--batch",      "8",
-                 "--probes",     "8",
-                 "--samples",    "16",
-                 "--held-out",   "8"},
-                out, more);
+    return with(
+        "--data mixture:3,2 --resolution 0 --network mlp:16x1 --sweep subset=6,12 --sweep "
+        "target=conditional,posterior:1,posterior:4,exact,batch:64 --seeds 0..1 --steps 4 --batch 8 --probes 8 "
+        "--samples 16 --held-out 8 --likelihoods 8",
+        out, more);
   }
-  Words with(Words words, const std::string& out, const Words& more) const {
+  Words with(const std::string& line, const std::string& out, const Words& more) const {
+    std::istringstream text(line);
+    Words words{std::istream_iterator<std::string>(text), {}};
     words.insert(words.end(), more.begin(), more.end());
     words.insert(words.end(), {"--out", path(out)});
     return words;
