@@ -54,6 +54,7 @@ CellGround lay_cell_ground(const CellOptions& options, Device device) {
   if (ground.process.name() != "linear")
     throw UsageError(fmt::format("--process {}: the measures of this experiment are those of the linear path",
                                  options.model.process));
+  if (options.model.conditional) throw UsageError("--conditional: this experiment's networks are told no labels");
   DataOptions whole = options.data;
   whole.subset = 0;
   TrainingData data = load_training_data(whole);
