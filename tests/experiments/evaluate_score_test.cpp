@@ -233,7 +233,7 @@ TEST_F(OwnCheckpoint, BadInputIsRefusedInOneLine) {
   expect_refusal(run({"--t", path("bad.npy")}), 1, "expected float32");
   expect_refusal(run({"--points", path("none.npy")}), 1, "none.npy");
   expect_refusal(run({"--labels", path("t.npy")}), 1, "labels");
-  expect_refusal(run({}, false), 2, "one of --t and --timesteps");
+  expect_refusal(run({}, false), 2, "one of --t, --timesteps and --likelihood");
   expect_refusal(run({"--timesteps", path("t.npy")}), 2, "--t");
   expect_refusal(run({"--grads", path("g.safetensors")}), 2, "--target");
   expect_refusal(run({"--process", "edm"}), 2, "tweedie.json says this already");

@@ -234,8 +234,8 @@ struct Block {
   std::vector<u8> shared_written;
   std::vector<RaceCell> shared_cells;
   Barrier barriers[16];
-  u32 time = 0;  // racecheck's clock for global memory
-  u64 turns = 0;  // the state behind a shuffled order of warps
+  u32 time = 0;                   // racecheck's clock for global memory
+  u64 turns = 0;                  // the state behind a shuffled order of warps
   std::unique_ptr<u8[]> storage;  // registers, shared and local memory
   bool progressed = false;
   std::map<u32, u32> object_times;
