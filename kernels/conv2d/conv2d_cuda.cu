@@ -2,7 +2,7 @@
 
 #include "kernels/conv2d/conv2d_gemm.cuh"
 #include "kernels/matmul/gemm_simt.cuh"
-#include "kernels/runtime/implementation.h"
+#include "kernels/runtime/cuda_choices.h"
 
 namespace tweedie {
 namespace conv2d_cuda {

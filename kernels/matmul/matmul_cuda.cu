@@ -2,7 +2,7 @@
 
 #include "kernels/matmul/gemm_simt.cuh"
 #include "kernels/matmul/matmul_problem.cuh"
-#include "kernels/runtime/implementation.h"
+#include "kernels/runtime/cuda_choices.h"
 
 namespace tweedie {
 namespace {

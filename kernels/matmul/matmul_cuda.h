@@ -1,7 +1,5 @@
 #pragma once
 
-#include <string>
-
 #include "kernels/matmul/matmul.h"
 
 // The CUDA implementations of matmul, also for other operations. Operands are those of the contract, not validated.
@@ -13,11 +11,5 @@ void matmul_native_cuda(Stream& stream, const Matmul& arguments);
 
 void matmul_bfloat16_cuda(Stream& stream, const Matmul& arguments);
 void matmul_tf32_cuda(Stream& stream, const Matmul& arguments);
-
-/// By cuBLAS, opened on first use. `cublas_takes` says whether it is there and takes these operands; the problem is
-/// empty where it can be used.
-std::string cublas_problem();
-bool cublas_takes(const Matmul& arguments);
-void matmul_cublas(Stream& stream, const Matmul& arguments);
 
 }  // namespace tweedie

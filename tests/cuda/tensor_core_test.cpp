@@ -4,7 +4,7 @@
 
 #include "kernels/conv2d/conv2d_cases.h"
 #include "kernels/matmul/matmul_cases.h"
-#include "kernels/runtime/implementation.h"
+#include "kernels/runtime/cuda_choices.h"
 #include "tests/cuda/options.h"
 #include "tests/kernels/parity.h"
 
