@@ -34,6 +34,18 @@ __device__ Moments together(const Moments& a, const Moments& b) {
   return {count, fmaf(distance * distance, a.count * part, a.square + b.square), fma(difference, part, a.mean)};
 }
 
+/// A block's moments, a thread each. Apart, so that neighbouring threads use neighbouring banks.
+struct BlockMoments {
+  float count[block_threads], square[block_threads];
+  double mean[block_threads];
+  __device__ void set(int thread, const Moments& of) {
+    count[thread] = of.count;
+    square[thread] = of.square;
+    mean[thread] = of.mean;
+  }
+  __device__ Moments get(int thread) const { return {count[thread], square[thread], mean[thread]}; }
+};
+
 struct ForwardPlan {
   GroupNormPlan cut;
   GroupNormOperands operands;
@@ -45,7 +57,7 @@ struct ForwardPlan {
 template <int width>
 __global__ void __launch_bounds__(block_threads) group_norm_kernel(const __grid_constant__ ForwardPlan plan) {
   extern __shared__ __align__(16) float staged[];  // (positions, channels of the block)
-  __shared__ Moments moments[block_threads];
+  __shared__ BlockMoments moments;
   __shared__ float centre[most_groups], slope[most_groups], residual[most_groups];
   const GroupNormPlan& cut = plan.cut;
   const int thread = static_cast<int>(threadIdx.x), lane = thread % cut.lanes;
@@ -66,7 +78,7 @@ __global__ void __launch_bounds__(block_threads) group_norm_kernel(const __grid_
       for (std::int64_t row = first_row; row < cut.positions; row += rows) {
         auto u = load<width>(plan.operands.x + plane + row * cut.channels + pack * width);
         for (int k = 0; k < width; ++k) u[k] += map.added[k];
-        if (cut.staged) store(staged + row * block.channels + pack * width, u);
+        if (cut.staged) store_shared(staged + row * block.channels + pack * width, u);
         if (count == 0) pivot = u[0];
         for (int k = 0; k < width; ++k) {
           const float deviation = u[k] - pivot;
@@ -82,14 +94,14 @@ __global__ void __launch_bounds__(block_threads) group_norm_kernel(const __grid_
       const auto distance = static_cast<float>(mean - pivot), n = static_cast<float>(count);
       own = {n, fmaxf(0.0f, fmaf(-n * distance, distance, square)), mean};
     }
-    moments[thread] = own;
+    moments.set(thread, own);
     __syncthreads();
 
     // A warp a group gathers the threads that stood on it.
     for (int g = thread / 32; g < block.groups; g += block_threads / 32) {
       Moments all;
       for (int t = thread % 32; t < block_threads; t += 32)
-        if (t % cut.lanes < packs && group_of(t % cut.lanes) == g) all = together(all, moments[t]);
+        if (t % cut.lanes < packs && group_of(t % cut.lanes) == g) all = together(all, moments.get(t));
       for (int distance = 16; distance > 0; distance /= 2)
         all = together(all, {.count = __shfl_down_sync(all_lanes, all.count, distance),
                              .square = __shfl_down_sync(all_lanes, all.square, distance),
@@ -184,8 +196,8 @@ __global__ void __launch_bounds__(block_threads) group_norm_backward_kernel(cons
         for (std::int64_t row = first_row; row < cut.positions; row += rows) {
           const auto values = behind_silu(plan, map, plane + row * cut.channels + pack * width, mean, rstd);
           if (cut.staged) {
-            store(staged_gradient + row * block.channels + pack * width, values.gradient);
-            store(staged_normalised + row * block.channels + pack * width, values.normalised);
+            store_shared(staged_gradient + row * block.channels + pack * width, values.gradient);
+            store_shared(staged_normalised + row * block.channels + pack * width, values.normalised);
           }
           for (int k = 0; k < width; ++k) {
             gradient[k] += values.gradient[k];
@@ -206,8 +218,11 @@ __global__ void __launch_bounds__(block_threads) group_norm_backward_kernel(cons
             for (int k = 0; k < width; ++k) partial[kind][k][thread] += partial[kind][k][thread + half * cut.lanes];
       }
       if (thread < cut.lanes && pack < packs)
-        for (int kind = 0; kind < kinds; ++kind)
-          for (int k = 0; k < width; ++k) memory[kind * block.channels + pack * width + k] = partial[kind][k][thread];
+        for (int kind = 0; kind < kinds; ++kind) {
+          Pack<float, width> total;
+          for (int k = 0; k < width; ++k) total[k] = partial[kind][k][thread];
+          store_shared(memory + kind * block.channels + pack * width, total);
+        }
       __syncthreads();
     }
 

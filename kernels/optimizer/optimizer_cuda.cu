@@ -29,13 +29,13 @@ __global__ void __launch_bounds__(block_threads)
           const float deviation = fmaf(sqrtf(v[j]), k.correction2, k.epsilon);
           p[j] = fmaf(-(m[j] / deviation), k.step_size, p[j] * k.decay);
         }
-        store(entry.first + i, m);
-        store(entry.second + i, v);
-        store(entry.parameter + i, p);
+        store_global(entry.first + i, m);
+        store_global(entry.second + i, v);
+        store_global(entry.parameter + i, p);
         if (entry.average == nullptr) return;
         auto average = load<w>(entry.average + i);
         for (int j = 0; j < w; ++j) average[j] = fmaf(p[j] - average[j], k.average_rest, average[j]);
-        store(entry.average + i, average);
+        store_global(entry.average + i, average);
       });
     });
 }

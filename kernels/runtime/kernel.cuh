@@ -27,6 +27,40 @@ __device__ void store(T* to, const Pack<T, width>& pack) {
     *reinterpret_cast<Pack<T, width>*>(to) = pack;
 }
 
+/// The same to global memory, and to shared memory, of 16 or 8 bytes: one instruction that the compiler cannot take
+/// apart (it does where the values also go elsewhere, and scattered words waste sectors and meet in banks).
+template <class T, int width>
+__device__ void store_global(T* to, const Pack<T, width>& pack) {
+  if constexpr (sizeof(pack) == sizeof(uint4)) {
+    const auto words = __builtin_bit_cast(uint4, pack);
+    asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(to)), "r"(words.x),
+                 "r"(words.y), "r"(words.z), "r"(words.w)
+                 : "memory");
+  } else if constexpr (sizeof(pack) == sizeof(uint2)) {
+    const auto words = __builtin_bit_cast(uint2, pack);
+    asm volatile("st.global.v2.b32 [%0], {%1, %2};" ::"l"(__cvta_generic_to_global(to)), "r"(words.x), "r"(words.y)
+                 : "memory");
+  } else {
+    store(to, pack);
+  }
+}
+template <class T, int width>
+__device__ void store_shared(T* to, const Pack<T, width>& pack) {
+  if constexpr (sizeof(pack) == sizeof(uint4)) {
+    const auto words = __builtin_bit_cast(uint4, pack);
+    asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))),
+                 "r"(words.x), "r"(words.y), "r"(words.z), "r"(words.w)
+                 : "memory");
+  } else if constexpr (sizeof(pack) == sizeof(uint2)) {
+    const auto words = __builtin_bit_cast(uint2, pack);
+    asm volatile("st.shared.v2.b32 [%0], {%1, %2};" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))),
+                 "r"(words.x), "r"(words.y)
+                 : "memory");
+  } else {
+    store(to, pack);
+  }
+}
+
 template <int width>
 using Width = std::integral_constant<int, width>;
 

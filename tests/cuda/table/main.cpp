@@ -135,12 +135,8 @@ std::string complaint(const Row& row) {
   if (row.spilled > 0) return fmt::format("spills {} bytes", row.spilled);
   if (row.footprint > 1.1 * row.contract_bytes)
     return fmt::format("moves {:.2f} times its contract's bytes", row.footprint / row.contract_bytes);
-  // Two known blemishes, measured and not yet mended: nvcc takes some stores of 16 bytes apart (the averages of
-  // adam_step, the sums of group_norm_backward), and group norm's moments of 16 bytes a thread meet in the banks.
-  if (row.worst_efficiency < 0.999 && !row.name.starts_with("adam_step/"))
-    return fmt::format("uses {:.2f} of its sectors", row.worst_efficiency);
-  if (row.conflicts > 0.0 && !row.name.starts_with("group_norm_"))
-    return fmt::format("has {:.0f} bank conflicts", row.conflicts);
+  if (row.worst_efficiency < 0.999) return fmt::format("uses {:.2f} of its sectors", row.worst_efficiency);
+  if (row.conflicts > 0.0) return fmt::format("has {:.0f} bank conflicts", row.conflicts);
   return {};
 }
 
