@@ -114,6 +114,17 @@ double standard_error(std::span<const double> values) {
   return std::sqrt(variance(values) / static_cast<double>(values.size()));
 }
 
+Estimate student_estimate(std::span<const double> values, double level) {
+  require(level > 0 && level < 1, "student_estimate: level is {}, expected between 0 and 1", level);
+  Estimate estimate{.value = mean(values), .standard_error = standard_error(values)};
+  estimate.n = static_cast<std::int64_t>(values.size());
+  const double reach =
+      student_t_quantile(1 - (1 - level) / 2, static_cast<double>(estimate.n) - 1) * estimate.standard_error;
+  estimate.low = estimate.value - reach;
+  estimate.high = estimate.value + reach;
+  return estimate;
+}
+
 double quantile(std::span<const double> values, double p) {
   return quantiles(values, std::span(&p, 1)).front();
 }

@@ -24,6 +24,10 @@ struct Estimate {
   std::int64_t n = 0;
 };
 
+/// The mean of at least two values with Student's interval on n - 1 degrees of freedom: what a further one would vary
+/// by.
+Estimate student_estimate(std::span<const double> values, double level = 0.95);
+
 /// Percentile bootstrap (Efron and Tibshirani 1993, chapter 13). Resample r draws from the random stream
 /// (seed, Purpose::bootstrap, step, r), so an interval depends on nothing but its data and these settings.
 struct Bootstrap {

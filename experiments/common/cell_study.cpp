@@ -43,11 +43,6 @@ void add_options(CommandLine& line, CellOptions& options) {
       ->group("Study");
 }
 
-const std::vector<double>& cell_levels() {
-  static const std::vector<double> levels = {0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9};
-  return levels;
-}
-
 CellGround lay_cell_ground(const CellOptions& options, Device device) {
   CellGround ground;
   ground.process = Process::named(options.model.process);
@@ -74,7 +69,7 @@ CellGround lay_cell_ground(const CellOptions& options, Device device) {
                                                : ground.all.balanced_subset(size, options.data.subset_seed);
   ground.empirical = std::make_shared<EmpiricalScore>(ground.score_set, device);
   const auto reference = [&](const char* region, const data::ImageSet& images) {
-    return reference_at(noised_states(region, *on_device(images, device), ground.process, cell_levels(),
+    return reference_at(noised_states(region, *on_device(images, device), ground.process, probe_levels(),
                                       std::min(options.probes, images.count), evaluation_seed),
                         *ground.empirical, ground.process);
   };
@@ -113,9 +108,10 @@ std::vector<SweepCell> cells_of(const std::vector<SweepStudy>& studies, const Sw
   return cells;
 }
 
-void announce_cells(const std::vector<SweepCell>& cells, CommandLine& line, const CellOptions& options, Device device) {
-  RunEstimate total;
-  double flops = 0.0;
+void announce_cells(const std::vector<SweepCell>& cells, CommandLine& line, const CellOptions& options, Device device,
+                    const CellCosts& costs) {
+  RunEstimate total = costs.before;
+  double flops = costs.flops_before;
   std::map<std::string, TrainingEstimate> measured;
   std::map<std::string, data::ImageSet> sets;
   std::set<std::string> named;
@@ -128,12 +124,13 @@ void announce_cells(const std::vector<SweepCell>& cells, CommandLine& line, cons
       few.subset = 256;
       set = sets.emplace(data_key, load_training_data(few).train).first;
     }
-    const std::string key = fmt::format("{} {} {}", data_key, options.model.network, options.optimisation.batch);
+    const std::string key =
+        fmt::format("{} {} {} {}", data_key, options.model.network, options.optimisation.batch, cell.value("align"));
     auto found = measured.find(key);
     if (found == measured.end()) {
       const auto model = make_model(options.model, set->second, device, 0);
       Trainer trainer(*model, make_objective(options.model, on_device(set->second, device), model->process()), nullptr,
-                      trainer_options(options.optimisation, 0));
+                      trainer_options(options.optimisation, 0), costs.alignment ? costs.alignment(*model, 0) : nullptr);
       found = measured.emplace(key, trainer.estimate()).first;
     }
     // A target or source that cannot be is found here; trajectories only in their cell, since they cost a sampling.
@@ -145,13 +142,13 @@ void announce_cells(const std::vector<SweepCell>& cells, CommandLine& line, cons
     const TrainingEstimate& one = found->second;
     // Examining asks the network, forwards only (a third of a training sample each), at three regions of nine levels
     // and at forty sampler evaluations a sample.
-    const double examined = static_cast<double>(3 * 9 * options.probes + 40 * options.samples) / 3.0;
+    const double examined = static_cast<double>(costs.looks * (3 * 9 * options.probes + 40 * options.samples)) / 3.0;
     const double steps =
         static_cast<double>(options.optimisation.steps) + examined / static_cast<double>(options.optimisation.batch);
     total.seconds += one.seconds_per_step * steps;
     flops += one.flops_per_step * steps;
-    total.disk_bytes +=
-        2 * one.checkpoint_bytes + options.samples * set->second.dimension() * static_cast<std::int64_t>(sizeof(float));
+    total.disk_bytes += (1 + costs.looks) * one.checkpoint_bytes +
+                        options.samples * set->second.dimension() * static_cast<std::int64_t>(sizeof(float));
     total.memory_bytes =
         std::max(total.memory_bytes, one.bytes_fixed + options.optimisation.batch * one.bytes_per_sample);
   }

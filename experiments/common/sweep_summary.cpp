@@ -134,12 +134,7 @@ Estimate seed_difference(const std::vector<SweepCell>& cells, const std::vector<
     if (const auto same = first.find(seed); same != first.end()) differences.push_back(value - same->second);
   require(differences.size() >= 2, "seed difference: {} seeds have both values of {}, two are needed",
           differences.size(), pointer);
-  Estimate estimate{.value = mean(differences), .standard_error = standard_error(differences)};
-  estimate.n = static_cast<std::int64_t>(differences.size());
-  const double half = student_t_quantile(0.975, static_cast<double>(estimate.n) - 1.0) * estimate.standard_error;
-  estimate.low = estimate.value - half;
-  estimate.high = estimate.value + half;
-  return estimate;
+  return student_estimate(differences);
 }
 
 Claim difference_claim(std::string statement, std::string effect_name, const Estimate& difference, Expected expected,

@@ -1,10 +1,13 @@
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
+
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -101,5 +104,13 @@ std::int64_t take_up(Trainer& trainer, const TrainingJob& job, RunFolder& run);
 /// `until`. A stop that was asked for writes one and throws Interrupted.
 void train(Trainer& trainer, const TrainingJob& job, std::int64_t until, std::int64_t checkpoint_every, RunFolder& run,
            Progress& progress);
+
+/// Trains up to each of the rising `steps` in turn and keeps what `look` says of the model there beside the job's
+/// checkpoints; a look that an earlier, interrupted run finished is read back, not taken again. Returns all looks. A
+/// stop that was asked for throws Interrupted after a look.
+std::vector<nlohmann::ordered_json> look_along(Trainer& trainer, const TrainingJob& job,
+                                               std::span<const std::int64_t> steps, std::int64_t checkpoint_every,
+                                               RunFolder& run, Progress& progress,
+                                               const std::function<nlohmann::ordered_json(std::int64_t step)>& look);
 
 }  // namespace tweedie::experiments

@@ -10,6 +10,7 @@
 #include "experiments/common/run_folder.h"
 #include "experiments/common/signals.h"
 #include "experiments/common/training.h"
+#include "nn/io/file.h"
 
 namespace tweedie::experiments {
 namespace {
@@ -147,6 +148,29 @@ void train(Trainer& trainer, const TrainingJob& job, std::int64_t until, std::in
     return true;
   };
   trainer.run(until, callbacks);
+}
+
+std::vector<nlohmann::ordered_json> look_along(Trainer& trainer, const TrainingJob& job,
+                                               std::span<const std::int64_t> steps, std::int64_t checkpoint_every,
+                                               RunFolder& run, Progress& progress,
+                                               const std::function<nlohmann::ordered_json(std::int64_t step)>& look) {
+  std::filesystem::create_directories(job.folder);
+  std::vector<nlohmann::ordered_json> looks;
+  for (const std::int64_t step : steps) {
+    const std::filesystem::path file = job.folder / fmt::format("look-{:08}.json", step);
+    if (std::filesystem::exists(file)) {
+      looks.push_back(nlohmann::ordered_json::parse(io::read_text(file)));
+      continue;
+    }
+    // An interrupted run may have trained beyond the checkpoint whose look is missing.
+    if (trainer.steps_done() > step) trainer.restore(checkpoint_path(job.folder, step));
+    train(trainer, job, step, checkpoint_every, run, progress);
+    const Progress::Stage stage(progress, fmt::format("look at {} at step {}", job.name, step));
+    looks.push_back(look(step));
+    io::write_file_atomic(file, looks.back().dump() + "\n");
+    if (stop_requested()) stop(fmt::format("{} is saved at step {}", job.name, step));
+  }
+  return looks;
 }
 
 }  // namespace tweedie::experiments

@@ -2,7 +2,6 @@
 #include <cmath>
 #include <numeric>
 
-#include "diffusion/data/png.h"
 #include "diffusion/memorization.h"
 #include "diffusion/shells.h"
 #include "diffusion/statistics.h"
@@ -90,34 +89,6 @@ RestartCurve restart_curve(const StudyPlan& plan, const StudyGround& ground, Sco
   return curve;
 }
 
-Json fractions_json(const MemorisedFractions& fractions) {
-  return {{"m_third", fractions.m_third},
-          {"sqrt_m_third", fractions.sqrt_m_third},
-          {"sqrt_m_half", fractions.sqrt_m_half},
-          {"nn_ratio_third", fractions.nn_ratio_third}};
-}
-
-/// Samples in one row, the nearest training image of each below it, eight rows in all.
-void write_gallery(const std::filesystem::path& file, const StudyGround& ground, std::span<const float> images,
-                   const NeighbourMeasures& measures) {
-  constexpr std::size_t rows = 4;
-  const std::size_t columns = std::min<std::size_t>(16, measures.nearest.size());
-  const auto d = static_cast<std::size_t>(ground.train.dimension());
-  std::vector<float> tiles;
-  std::vector<float> nearest(d);
-  const std::size_t shown = std::min(columns * rows, measures.nearest.size() / columns * columns);
-  for (std::size_t first = 0; first < shown; first += columns) {
-    tiles.insert(tiles.end(), images.begin() + static_cast<std::ptrdiff_t>(first * d),
-                 images.begin() + static_cast<std::ptrdiff_t>((first + columns) * d));
-    for (std::size_t i = first; i < first + columns; ++i) {
-      ground.train.copy_float(measures.nearest[i], nearest);
-      tiles.insert(tiles.end(), nearest.begin(), nearest.end());
-    }
-  }
-  data::write_png(file, data::image_grid(tiles, ground.train.height, ground.train.width, ground.train.channels,
-                                         {.columns = static_cast<std::int64_t>(columns), .padding = 1, .scale = 3}));
-}
-
 std::vector<double> square_roots(const std::vector<double>& values) {
   std::vector<double> roots;
   for (const double value : values) roots.push_back(std::sqrt(value));
@@ -184,7 +155,7 @@ Findings examine(const StudyPlan& plan, const StudyGround& ground, ScoreModel& m
   findings.m = square_roots(generated.m);
   findings.m_held_out = square_roots(held_out.m);
   findings.gallery = folder.images() / fmt::format("{}_nearest.png", file_stem(plan));
-  write_gallery(findings.gallery, ground, images, generated);
+  write_nearest_gallery(findings.gallery, images, ground.train, generated.nearest, 4);
   io::write_npz(
       folder.arrays() / fmt::format("{}_samples.npz", file_stem(plan)),
       {io::view_of("samples", images, {plan.samples, ground.train.height, ground.train.width, ground.train.channels}),

@@ -1,15 +1,10 @@
 #include <algorithm>
-#include <cmath>
-#include <numeric>
 
 #include "diffusion/checkpoint.h"
 #include "diffusion/statistics.h"
-#include "experiments/common/log.h"
 #include "experiments/common/progress.h"
 #include "experiments/common/run_folder.h"
-#include "experiments/common/signals.h"
 #include "experiments/selective_underfitting/study.h"
-#include "nn/io/file.h"
 
 namespace tweedie::experiments {
 namespace {
@@ -94,9 +89,8 @@ void look(ScoreModel& model, const StudyPlan& plan, const StudyGround& ground, c
 
 }  // namespace
 
-const std::vector<double>& probe_levels() {
-  static const std::vector<double> levels = {0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9};
-  return levels;
+Generation generate(ScoreModel& model, const StudyGround& ground, std::int64_t count) {
+  return generate(model, {ground.train.height, ground.train.width, ground.train.channels}, count, ground.probe_seed);
 }
 
 StudyGround lay_ground(const StudyPlan& plan, Device device, std::uint64_t probe_seed) {
@@ -135,35 +129,22 @@ std::vector<nlohmann::ordered_json> follow_training(const StudyPlan& plan, const
   const TrainingJob job{.name = job_name(plan, network, seed),
                         .folder = folder.checkpoints() / job_name(plan, network, seed),
                         .images = describe(ground.train)};
-  std::filesystem::create_directories(job.folder);
-  const auto look_file = [&](std::int64_t step) { return job.folder / fmt::format("look-{:08}.json", step); };
   if (folder.resumed()) take_up(trainer, job, folder);
-
-  std::vector<nlohmann::ordered_json> looks;
-  for (const std::int64_t step : plan.checkpoints) {
-    if (std::filesystem::exists(look_file(step))) {
-      looks.push_back(nlohmann::ordered_json::parse(io::read_text(look_file(step))));
-      continue;
-    }
-    // An interrupted run may have trained beyond the checkpoint whose look is missing.
-    if (trainer.steps_done() > step) trainer.restore(checkpoint_path(job.folder, step));
-    train(trainer, job, step, optimisation.checkpoint_every, folder, progress);
-    const Progress::Stage stage(progress, fmt::format("look at {} at step {}", job.name, step));
-    nlohmann::ordered_json out{
-        {"data", plan.data.data}, {"model", network}, {"seed", seed}, {"step", step}, {"flops", trainer.flops_done()}};
-    const bool last = step == steps_of(plan);
-    const std::filesystem::path arrays = folder.arrays() / job.name;
-    if (last) std::filesystem::create_directories(arrays);
-    look(*model, plan, ground, "raw", last, last, arrays, out);
-    {
-      const WeightScope averaged(model->network(), trainer.average());
-      look(*model, plan, ground, "ema", true, last, arrays, out);
-    }
-    io::write_file_atomic(look_file(step), out.dump() + "\n");
-    looks.push_back(std::move(out));
-    if (stop_requested()) stop(fmt::format("{} is saved at step {}", job.name, step));
-  }
-  return looks;
+  return look_along(trainer, job, plan.checkpoints, optimisation.checkpoint_every, folder, progress,
+                    [&](std::int64_t step) {
+                      nlohmann::ordered_json out{{"data", plan.data.data},
+                                                 {"model", network},
+                                                 {"seed", seed},
+                                                 {"step", step},
+                                                 {"flops", trainer.flops_done()}};
+                      const bool last = step == steps_of(plan);
+                      const std::filesystem::path arrays = folder.arrays() / job.name;
+                      if (last) std::filesystem::create_directories(arrays);
+                      look(*model, plan, ground, "raw", last, last, arrays, out);
+                      const WeightScope averaged(model->network(), trainer.average());
+                      look(*model, plan, ground, "ema", true, last, arrays, out);
+                      return out;
+                    });
 }
 
 RunEstimate estimate_of(const std::vector<StudyPlan>& plans, Device device) {

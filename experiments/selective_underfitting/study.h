@@ -11,6 +11,7 @@
 #include "diffusion/empirical_score.h"
 #include "diffusion/frechet.h"
 #include "diffusion/score_probe.h"
+#include "experiments/common/generation.h"
 #include "experiments/common/options.h"
 #include "experiments/common/resources.h"
 #include "experiments/common/training.h"
@@ -34,9 +35,6 @@ struct StudyPlan {
   std::int64_t restarts = 200;            // training images restarted from
 };
 
-/// The noise levels at which errors are taken and averaged.
-const std::vector<double>& probe_levels();
-
 /// What a study holds before any network is trained; shared by all its networks.
 struct StudyGround {
   data::ImageSet train, held_out;
@@ -50,22 +48,10 @@ struct StudyGround {
 };
 StudyGround lay_ground(const StudyPlan& plan, Device device, std::uint64_t probe_seed);
 
-/// From `from` down to 0 through the multiples of 0.05: the times of every probability-flow integration of this
-/// experiment.
-std::vector<double> falling_times(double from);
-
 /// What the studies will take on this device, measured on a few training samples of each network.
 RunEstimate estimate_of(const std::vector<StudyPlan>& plans, Device device);
 
-/// Samples of a model with the states it passed on the way.
-struct Generation {
-  ProbeStates trajectory;     // region ext, at probe_levels()
-  std::vector<float> images;  // (n, H, W, C): the finished samples
-};
-/// Probability-flow ODE from fixed noise by Heun's method at falling_times(from); `image` is one sample's shape.
-Generation generate(ScoreModel& model, const Shape& image, std::int64_t count, std::uint64_t seed, double from = 1.0,
-                    const Tensor& labels = {});
-/// The same from t = 1, for the images and the noise of a study.
+/// Samples from t = 1 with their states, for the images and the noise of a study.
 Generation generate(ScoreModel& model, const StudyGround& ground, std::int64_t count);
 
 /// Trains one network for one seed, looking at its score at each checkpoint, and returns the looks as JSON objects (see

@@ -53,6 +53,16 @@ TEST(Statistics, StudentQuantilesAreThoseOfTables) {
   EXPECT_EQ(student_t_quantile(0.5, 3), 0);
 }
 
+TEST(Statistics, StudentIntervalsAreThoseOfTables) {
+  const Estimate estimate = student_estimate(std::vector<double>{1, 2, 6});
+  EXPECT_DOUBLE_EQ(estimate.value, 3);
+  EXPECT_DOUBLE_EQ(estimate.standard_error, std::sqrt(7.0 / 3));
+  EXPECT_NEAR(estimate.high, 3 + 4.302652729911275 * std::sqrt(7.0 / 3), 1e-9);  // t of 2 degrees
+  EXPECT_NEAR(estimate.low, 3 - 4.302652729911275 * std::sqrt(7.0 / 3), 1e-9);
+  EXPECT_EQ(estimate.n, 3);
+  EXPECT_THROW(student_estimate(std::vector<double>{1}), Error);
+}
+
 TEST(Statistics, BootstrapAgreesWithTheStandardError) {
   const std::vector<double> values = normals(0, 400, 3, 2);
   const Estimate estimate = bootstrap_mean(values, {.seed = 1, .resamples = 4000});
