@@ -32,6 +32,8 @@ class EncoderFeatures final : public FeatureSpace {
   std::int64_t dimension() const override { return encoder_->feature_channels(); }
   std::vector<float> features(std::span<const float> images) const override;
   std::string describe() const override { return description_; }
+  const ConvEncoder& encoder() const { return *encoder_; }
+  std::shared_ptr<const ConvEncoder> shared_encoder() const { return encoder_; }
 
  private:
   std::shared_ptr<const ConvEncoder> encoder_;

@@ -10,6 +10,7 @@
 #include "diffusion/guided_score.h"
 #include "diffusion/memorization.h"
 #include "diffusion/samplers.h"
+#include "experiments/common/alignment.h"
 #include "experiments/common/checkpoint_options.h"
 #include "experiments/common/command_line.h"
 #include "experiments/common/log.h"
@@ -42,6 +43,9 @@ const Program program = {
          "2000 "
          "--out judged",
          "adds distances to held-out images, precision and recall, and what each criterion calls memorised"},
+        {"sample --checkpoint run/checkpoints/step-00020000 --n 1000 --data fashion-mnist --resolution 16 --features "
+         "encoder/encoder --out judged",
+         "takes the distances in the features of an encoder that train_encoder trained on such images"},
         {"sample --checkpoint first/checkpoints/step-00020000 --compare-with second/checkpoints/step-00020000 --n 256 "
          "--out pair",
          "do two networks make the same images of the same noise?"},
@@ -55,7 +59,7 @@ struct Options {
   ComputeOptions compute;
   CheckpointOptions checkpoint;
   DataOptions data{.data = ""};
-  std::string out, sampler = "heun", grid, restart_from, compare_with;
+  std::string out, sampler = "heun", grid, restart_from, compare_with, features;
   bool overwrite = false, keep_noise = false, graph = false;
   std::int64_t n = 16, steps = 50, batch = 16;
   std::optional<double> t_start, t_end, restart_t;
@@ -109,8 +113,14 @@ void declare(CommandLine& line, Options& options) {
                  "Another checkpoint: its samples from the same noise, and how they correlate")
       ->type_name("DIR")
       ->group("Measures");
+  app.add_option("--features", options.features,
+                 "With --data: an encoder's folder, as train_encoder writes it, in whose features distances are taken; "
+                 "64 principal components of the held-out images without it")
+      ->type_name("DIR")
+      ->group("Measures");
   // The data that the network was trained on: with --data, samples are judged beside them.
   add_options(line, options.data);
+  app.get_option("--features")->needs(app.get_option("--data"));
   add_options(line, options.compute);
 }
 
@@ -347,6 +357,8 @@ void sample(const Options& options, const CommandLine& line) {
     throw UsageError(fmt::format("--data {}: images of {} x {} x {}, but the samples are of {} x {} x {}",
                                  options.data.data, judged_by->train.height, judged_by->train.width,
                                  judged_by->train.channels, plan.height, plan.width, plan.channels));
+  std::shared_ptr<const FeatureSpace> space;
+  if (!options.features.empty()) space = load_features(options.features, judged_by->train, "--features", device);
   std::shared_ptr<ScoreModel> guided = network;
   if (options.guidance != 1.0) guided = std::make_shared<GuidedScore>(network, *model.null_label(), options.guidance);
   const SamplerOptions settings = sampler_options(options, model.process());
@@ -368,7 +380,7 @@ void sample(const Options& options, const CommandLine& line) {
                 {plan.count, plan.channels, plan.height, plan.width});
   if (!plan.labels.empty()) io::write_npy(run.arrays() / "labels.npy", plan.labels, {plan.count});
   nlohmann::ordered_json results = summary(samples, plan);
-  if (judged_by) results["quality"] = sample_quality(samples, *judged_by, options.compute.seed, device);
+  if (judged_by) results["quality"] = sample_quality(samples, *judged_by, options.compute.seed, device, space);
   if (!options.compare_with.empty()) results["compared"] = compare(options, samples, plan, run);
   write_report(line, options, run, opened, samples, plan, results);
   run.write_results(results);

@@ -12,7 +12,6 @@
 #include "experiments/common/resources.h"
 #include "experiments/common/run_folder.h"
 #include "experiments/common/training.h"
-#include "nn/io/file.h"
 
 namespace tweedie::experiments {
 namespace {
@@ -58,8 +57,6 @@ void run(const CommandLine& line, Options options) {
   Progress progress;
   const TrainedEncoder trained =
       train_encoder_on(data.train, *data.held_out, options.encoder, device, options.compute.seed, progress);
-  save_encoder(folder.path() / "encoder", *trained.encoder);
-
   const double p = trained.test_accuracy, n = static_cast<double>(trained.test_count);
   const double error = std::sqrt(p * (1.0 - p) / n);
   const nlohmann::ordered_json results = {{"data", options.data.data},
@@ -72,7 +69,7 @@ void run(const CommandLine& line, Options options) {
                                           {"test_accuracy_se", error},
                                           {"test_n", trained.test_count},
                                           {"description", trained.description}};
-  io::write_file_atomic(folder.path() / "encoder" / "tweedie.json", results.dump(2) + "\n");
+  save_trained(folder.path() / "encoder", trained, results);
   Report report(
       fmt::format("Encoder of {}", options.data.data),
       fmt::format("{:.1f} ± {:.1f} % of {} test images are classified correctly, {:.1f} % of the training images. "

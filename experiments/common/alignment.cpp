@@ -1,11 +1,13 @@
 #include "experiments/common/alignment.h"
 
 #include <CLI/App.hpp>
+#include <nlohmann/json.hpp>
 
 #include "experiments/common/command_line.h"
 #include "experiments/common/progress.h"
 #include "experiments/common/signals.h"
 #include "experiments/common/training.h"
+#include "nn/io/file.h"
 
 namespace tweedie::experiments {
 
@@ -42,15 +44,19 @@ std::shared_ptr<RepresentationAlignment> make_alignment(const AlignmentOptions& 
   return make_alignment(options, load_encoder(options.encoder, model.device()), model, seed);
 }
 
-TrainedEncoder train_encoder_on(const data::ImageSet& train, const data::ImageSet& test, const EncoderOptions& options,
-                                Device device, std::uint64_t seed, Progress& progress) {
-  if (train.classes == 0)
-    throw UsageError(fmt::format("the data '{}' have no labels to train an encoder on", train.name));
-  if (train.height % 4 != 0 || train.width % 4 != 0)
+void require_encodable(const data::ImageSet& images) {
+  if (images.classes == 0)
+    throw UsageError(fmt::format("the data '{}' have no labels to train an encoder on", images.name));
+  if (images.height % 4 != 0 || images.width % 4 != 0)
     throw UsageError(
         fmt::format("an encoder halves pictures twice, so their sides must be multiples of 4; the data have "
                     "{} x {}: give --resolution",
-                    train.height, train.width));
+                    images.height, images.width));
+}
+
+TrainedEncoder train_encoder_on(const data::ImageSet& train, const data::ImageSet& test, const EncoderOptions& options,
+                                Device device, std::uint64_t seed, Progress& progress) {
+  require_encodable(train);
   TrainedEncoder result;
   result.encoder = std::make_shared<ConvEncoder>(ConvEncoderConfig{.height = train.height,
                                                                    .width = train.width,
@@ -81,6 +87,34 @@ TrainedEncoder train_encoder_on(const data::ImageSet& train, const data::ImageSe
       result.encoder->feature_channels(), train.name, train.count, train.height, train.width,
       100.0 * result.test_accuracy);
   return result;
+}
+
+void save_trained(const std::filesystem::path& folder, const TrainedEncoder& trained,
+                  const nlohmann::ordered_json& about) {
+  save_encoder(folder, *trained.encoder);
+  nlohmann::ordered_json all = about;
+  all["description"] = trained.description;
+  io::write_file_atomic(folder / "tweedie.json", all.dump(2) + "\n");
+}
+
+std::shared_ptr<const EncoderFeatures> load_features(const std::filesystem::path& folder, Device device) {
+  std::shared_ptr<const ConvEncoder> encoder = load_encoder(folder, device);
+  const std::filesystem::path file = folder / "tweedie.json";
+  const auto about = nlohmann::ordered_json::parse(io::read_text(file), nullptr, false);
+  require(about.is_object() && about.contains("description") && about.at("description").is_string(),
+          "{}: expected an object with a \"description\", as train_encoder writes it", file.string());
+  return std::make_shared<EncoderFeatures>(std::move(encoder), about.at("description").get<std::string>());
+}
+
+std::shared_ptr<const EncoderFeatures> load_features(const std::filesystem::path& folder, const data::ImageSet& images,
+                                                     const std::string& flag, Device device) {
+  const auto features = load_features(folder, device);
+  const ConvEncoderConfig& takes = features->encoder().config();
+  if (takes.height != images.height || takes.width != images.width || takes.channels != images.channels)
+    throw UsageError(fmt::format("{} {}: the encoder takes images of {} x {} x {}, these are of {} x {} x {}", flag,
+                                 folder.string(), takes.height, takes.width, takes.channels, images.height,
+                                 images.width, images.channels));
+  return features;
 }
 
 }  // namespace tweedie::experiments

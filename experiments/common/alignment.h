@@ -1,5 +1,8 @@
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
+
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -45,8 +48,19 @@ struct TrainedEncoder {
   std::vector<double> losses;  // of each step
   std::string description;     // of its feature space, for reports
 };
-/// Throws UsageError for images without labels or of a size the encoder cannot have.
+/// Throws UsageError for images that have no labels or of a size that the encoder cannot have.
+void require_encodable(const data::ImageSet& images);
 TrainedEncoder train_encoder_on(const data::ImageSet& train, const data::ImageSet& test, const EncoderOptions& options,
                                 Device device, std::uint64_t seed, Progress& progress);
+
+/// The folder of an encoder: its weights and config.json, and last tweedie.json, which says what it was trained on.
+/// `about` is what tweedie.json holds besides "description".
+void save_trained(const std::filesystem::path& folder, const TrainedEncoder& trained,
+                  const nlohmann::ordered_json& about);
+/// The feature space of such a folder. Throws Error naming the file that is missing or bad.
+std::shared_ptr<const EncoderFeatures> load_features(const std::filesystem::path& folder, Device device);
+/// The same for images of some shape; throws UsageError naming `flag` where the encoder takes others.
+std::shared_ptr<const EncoderFeatures> load_features(const std::filesystem::path& folder, const data::ImageSet& images,
+                                                     const std::string& flag, Device device);
 
 }  // namespace tweedie::experiments

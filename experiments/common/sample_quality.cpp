@@ -34,13 +34,12 @@ std::string text_of(const Json& estimate) {
                      estimate.at("high").get<double>());
 }
 
-Json distances(std::span<const float> samples, const data::ImageSet& held_out, std::uint64_t seed) {
+Json distances(std::span<const float> samples, const data::ImageSet& held_out, const FeatureSpace& space,
+               std::uint64_t seed) {
   const auto n = static_cast<std::int64_t>(samples.size()) / held_out.dimension();
-  const PrincipalFeatures space(held_out, 64);
   const std::vector<float> ours = space.features(samples), theirs = space.features(held_out);
   const std::int64_t k = space.dimension(), equal = std::min(n, held_out.count);
-  Json out = {{"features", fmt::format("{} principal components of held-out images ({:.1f} % of their variance)", k,
-                                       100.0 * space.explained())},
+  Json out = {{"features", space.describe()},
               {"n_held_out", held_out.count},
               {"frechet", frechet_distance(feature_moments(ours, k), feature_moments(theirs, k))},
               {"kernel", kernel_distance(ours, theirs, k)}};
@@ -62,14 +61,18 @@ Json distances(std::span<const float> samples, const data::ImageSet& held_out, s
 
 }  // namespace
 
-Json sample_quality(std::span<const float> samples, const TrainingData& data, std::uint64_t seed, Device device) {
+Json sample_quality(std::span<const float> samples, const TrainingData& data, std::uint64_t seed, Device device,
+                    std::shared_ptr<const FeatureSpace> space) {
   const std::int64_t d = data.train.dimension(), n = static_cast<std::int64_t>(samples.size()) / d;
   require(samples.size() % static_cast<std::size_t>(d) == 0, "sample quality: {} values are no whole images of {}",
           samples.size(), d);
   if (n < 16) throw UsageError(fmt::format("{} samples are too few to be judged; at least 16 are needed", n));
   const EmpiricalScore reference(data.train, device);
   Json out = {{"n", n}, {"n_training", data.train.count}};
-  if (data.held_out) out.update(distances(samples, *data.held_out, seed));
+  if (data.held_out) {
+    if (space == nullptr) space = std::make_shared<PrincipalFeatures>(*data.held_out, 64);
+    out.update(distances(samples, *data.held_out, *space, seed));
+  }
   out["memorised"] = json_of(memorised_estimates(neighbour_measures(samples, reference), {}, {.seed = seed}));
   if (data.held_out && data.held_out->count >= 2) {
     std::vector<std::int64_t> positions(static_cast<std::size_t>(std::min(n, data.held_out->count)));

@@ -1,12 +1,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "diffusion/checkpoint.h"
+#include "diffusion/data/load.h"
+#include "diffusion/feature_space.h"
+#include "diffusion/frechet.h"
+#include "diffusion/kernel_distance.h"
 #include "diffusion/likelihood.h"
+#include "nn/io/npy.h"
 #include "nn/io/npz.h"
 #include "nn/mlp.h"
 #include "tests/experiments/run_binary.h"
@@ -74,6 +80,45 @@ TEST_F(Measures, SamplesAreJudgedBesideTheirData) {
   const Outcome wrong = sample("wrong", {"--data", "fashion-mnist", "--resolution", "16", "--subset", "200"});
   EXPECT_EQ(wrong.status, 2);
   EXPECT_THAT(wrong.output, HasSubstr("images of 16 x 16 x 1, but the samples are of 8 x 8 x 1"));
+}
+
+TEST_F(Measures, DistancesAreTakenInAnEncodersFeatures) {
+  const std::vector<std::string> data = {"--data", "fashion-mnist", "--resolution", "8", "--subset", "64"};
+  std::vector<std::string> training = data;
+  training.insert(training.end(),
+                  {"--steps", "4", "--batch", "8", "--base-channels", "8", "--threads", "1", "--out", path("encoder")});
+  ASSERT_EQ(run_binary("train_encoder", training).status, 0);
+  const auto with = [&](std::vector<std::string> words, const std::string& folder) {
+    words.insert(words.end(), {"--features", folder});
+    return words;
+  };
+  const Outcome outcome = sample("features", with(data, path("encoder/encoder")));
+  ASSERT_EQ(outcome.status, 0) << outcome.output;
+  ASSERT_EQ(sample("components", data).status, 0);
+  const auto ours = results("features").at("quality"), plain = results("components").at("quality");
+  EXPECT_THAT(ours.at("features").get<std::string>(), HasSubstr("32 features of a convolutional classifier"));
+  EXPECT_THAT(plain.at("features").get<std::string>(), HasSubstr("principal components"));
+  EXPECT_EQ(ours.at("memorised"), plain.at("memorised"));
+
+  // The same distances by hand.
+  const io::HostArray samples = io::read_npy(fs::path(path("features")) / "arrays" / "samples.npy");  // one channel
+  const EncoderFeatures space(std::shared_ptr<ConvEncoder>(load_encoder(path("encoder/encoder"))), "");
+  const data::ImageSet held_out =
+      data::load_data({.name = "fashion-mnist", .split = data::Split::test, .resolution = 8});
+  const std::vector<float> a = space.features(samples.as<float>()), b = space.features(held_out);
+  EXPECT_NEAR(ours.at("frechet").get<double>(), frechet_distance(feature_moments(a, 32), feature_moments(b, 32)),
+              1e-9 * ours.at("frechet").get<double>());
+  EXPECT_NEAR(ours.at("kernel").get<double>(), kernel_distance(a, b, 32), 1e-9);
+
+  EXPECT_THAT(sample("lone", {"--features", path("encoder/encoder")}).last_error_line(), HasSubstr("--data"));
+  EXPECT_THAT(sample("none", with(data, path("absent"))).last_error_line(), HasSubstr("absent"));
+  std::vector<std::string> other = training;
+  std::replace(other.begin(), other.end(), std::string("8"), std::string("16"));
+  other.back() = path("larger");
+  ASSERT_EQ(run_binary("train_encoder", other).status, 0);
+  const Outcome wrong = sample("wrong", with(data, path("larger/encoder")));
+  EXPECT_EQ(wrong.status, 2);
+  EXPECT_THAT(wrong.last_error_line(), HasSubstr("takes images of 16 x 16 x 1, these are of 8 x 8 x 1"));
 }
 
 TEST_F(Measures, TwoCheckpointsAreComparedFromTheSameNoise) {
