@@ -10,14 +10,15 @@ namespace tweedie {
 
 ProbeStates noised_states(std::string region, const DeviceImages& images, const Process& process,
                           std::span<const double> t, std::int64_t count, std::uint64_t seed) {
-  require(count >= 1 && count <= images.count(), "probe: {} states of {} images", count, images.count());
-  std::vector<std::int64_t> indices(static_cast<std::size_t>(count));
-  std::iota(indices.begin(), indices.end(), 0);
+  require(count >= 1 && images.count() >= 1, "probe: {} states of {} images", count, images.count());
+  std::vector<std::int64_t> indices(static_cast<std::size_t>(count)), streams(indices.size());
+  std::iota(streams.begin(), streams.end(), 0);
+  for (std::size_t i = 0; i < indices.size(); ++i) indices[i] = streams[i] % images.count();
   ProbeStates states{.region = std::move(region), .t = {t.begin(), t.end()}, .z = {}};
   for (const double level : t) {
     const std::vector<double> levels(indices.size(), level);
     states.z.push_back(noised_images(images, process, indices, levels,
-                                     {.seed = seed, .purpose = Purpose::probe_noise, .step = 0}, indices));
+                                     {.seed = seed, .purpose = Purpose::probe_noise, .step = 0}, streams));
   }
   return states;
 }

@@ -26,8 +26,9 @@ struct ProbeStates {
   std::int64_t count() const { return z.empty() ? 0 : z.front().size(0); }
 };
 
-/// `count` images (the first of them; all distinct) noised to each level, every image with one noise for all levels
-/// (Purpose::probe_noise). The same arguments give the same states: models are compared on equal ground.
+/// `count` states at each level: the images in turn, from the first again where they are fewer, each state with a noise
+/// of its own that is the same at all levels (Purpose::probe_noise). The same arguments give the same states: models
+/// are compared on equal ground.
 ProbeStates noised_states(std::string region, const DeviceImages& images, const Process& process,
                           std::span<const double> t, std::int64_t count, std::uint64_t seed);
 

@@ -345,6 +345,39 @@ TEST(GapMeasures, OfKnownSamples) {
   EXPECT_DOUBLE_EQ(plane.outside, 0.25);
 }
 
+// Trained for long it passes through its targets; at time 0 it answers f_0 = 0; every view is of one denoiser.
+TEST(KernelScore, IsKernelRegressionAtItsTrainingTime) {
+  const Process process = Process::vp();
+  const std::vector<double> places = {-0.8, 0.1, 0.9}, targets = {-1.0, 0.0, 1.0};
+  constexpr double t = 0.2, scale = 2.0;
+  std::vector<double> inputs;
+  for (const double place : places)
+    for (const double value : network_input({&place, 1}, t, scale)) inputs.push_back(value);
+  const auto flow = std::make_shared<KernelFlow>(inputs, 3, std::vector(3, 1.0), 2);
+  const Tensor z = Tensor::from_host(std::span<const float>(std::vector{-0.8f, 0.1f, 0.9f}), {3, 1}, Device{});
+  const std::vector<double> times(3, t);
+  KernelScore trained(flow, targets, 1e4 / flow->rates().front(), scale, process),
+      untrained(flow, targets, 0.0, scale, process);
+  const std::vector<float> clean = trained.predict(z, times, View::x0).to_host(),
+                           score = trained.predict(z, times, View::score).to_host();
+  const double alpha = process.alpha(t), sigma = process.sigma(t);
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_NEAR(clean[i], targets[i], 1e-5);
+    EXPECT_NEAR(score[i], (alpha * targets[i] - places[i]) / (sigma * sigma), 1e-3);
+    EXPECT_NEAR(untrained.predict(z, times, View::x0).to_host()[i], 0.0, 1e-12);
+  }
+  // Between: the modes' shares, by hand from the response matrix.
+  const double tau = 1.0 / flow->rates().back();
+  KernelScore halfway(flow, targets, tau, scale, process);
+  const double x = 0.4;
+  const std::vector<double> row = flow->kernel_row(network_input({&x, 1}, t, scale)), response = flow->response(tau);
+  double expected = 0.0;
+  for (std::size_t i = 0; i < 3; ++i)
+    for (std::size_t k = 0; k < 3; ++k) expected += row[i] * response[i * 3 + k] * targets[k];
+  const Tensor one = Tensor::from_host(std::span<const float>(std::vector{0.4f}), {1, 1}, Device{});
+  EXPECT_NEAR(halfway.predict(one, std::vector{t}, View::x0).to_host()[0], expected, 1e-6);
+}
+
 TEST(LinearScore, AnswersEveryView) {
   const auto features = std::make_shared<RandomFeatures>(2, 40, 0.7, 0.5, 3);
   const PointSet set = plane_set();

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <numeric>
+#include <set>
 
 #include "diffusion/memorization.h"
 #include "diffusion/score_probe.h"
@@ -153,6 +154,25 @@ TEST(ScoreProbe, StatesAreTheSameImagesAndNoiseAtAllLevels) {
     const double x = set.floats()[i];
     EXPECT_NEAR((low[i] - 0.75 * x) / 0.25, (high[i] - 0.25 * x) / 0.75, 1e-5);
   }
+}
+
+// Few images still make many states: each comes again, with another noise.
+TEST(ScoreProbe, MoreStatesThanImagesRepeatThem) {
+  const data::ImageSet set = random_set(3, 6, 4);
+  const Process process = Process::linear();
+  const auto few = noised_states("sup", images_of(set), process, std::vector{0.25}, 3, 3).z[0].to_host(),
+             many = noised_states("sup", images_of(set), process, std::vector{0.25}, 7, 3).z[0].to_host();
+  const std::size_t d = few.size() / 3;
+  ASSERT_EQ(many.size(), 7 * d);
+  std::set<float> noises;
+  for (std::size_t i = 0; i < 7; ++i) {
+    if (i < 3) {
+      for (std::size_t j = 0; j < d; ++j) EXPECT_EQ(many[i * d + j], few[i * d + j]);
+    }
+    const double x = set.floats()[(i % 3) * d];
+    noises.insert(static_cast<float>((many[i * d] - 0.75 * x) / 0.25));
+  }
+  EXPECT_EQ(noises.size(), 7u);
 }
 
 // r* of noised training states is near 1, its spread that of a chi distribution.
