@@ -188,7 +188,36 @@ std::string heat_map_commands(const HeatMap& map, const std::string& block, std:
                      from, to, gnuplot_text(map.label));
 }
 
-std::string panel_commands(const Panel& panel, std::size_t index, std::string& data) {
+std::string plot_command(const std::vector<std::string>& drawn) {
+  std::string text = "plot ";
+  for (std::size_t i = 0; i < drawn.size(); ++i) text += (i ? ", \\\n     " : "") + drawn[i];
+  return text + "\n";
+}
+
+/// Where a panel lies in the whole image, in parts of it from the bottom left.
+struct Place {
+  double left = 0, bottom = 0, width = 1, height = 1;
+};
+
+// The last drawn panel's place is taken up again, for a smaller plot of the same elements on a white ground.
+std::string inset_commands(const Panel& panel, const Place& place, const std::vector<std::string>& drawn) {
+  const Inset& inset = *panel.inset;
+  require(inset.x.from && inset.x.to && inset.y.from && inset.y.to, "plot: the inset of panel '{}' has no range",
+          panel.title);
+  const double left = place.left + place.width * inset.left, bottom = place.bottom + place.height * inset.bottom,
+               width = place.width * inset.width, height = place.height * inset.height;
+  std::string text =
+      "set multiplot previous\nunset title\nunset key\n" + axis_commands('x', inset.x, {*inset.x.from, *inset.x.to}) +
+      axis_commands('y', inset.y, {*inset.y.from, *inset.y.to}) +
+      fmt::format("set origin {:.10g},{:.10g}\nset size {:.10g},{:.10g}\n", left, bottom, width, height) +
+      fmt::format(
+          "set object 1 rectangle from screen {:.10g},{:.10g} to screen {:.10g},{:.10g} behind fc rgb '#ffffff' "
+          "fs solid noborder\n",
+          left, bottom, left + width, bottom + height);
+  return text + plot_command(drawn) + "unset object 1\n";
+}
+
+std::string panel_commands(const Panel& panel, std::size_t index, const Place& place, std::string& data) {
   Extents extents = extents_of(panel);
   std::vector<std::string> drawn;
   std::string text = fmt::format("set title {}\n",
@@ -221,9 +250,8 @@ std::string panel_commands(const Panel& panel, std::size_t index, std::string& d
       drawn.push_back(std::move(element));
     }
   }
-  text += "plot ";
-  for (std::size_t i = 0; i < drawn.size(); ++i) text += (i ? ", \\\n     " : "") + drawn[i];
-  return text + "\n";
+  text += plot_command(drawn);
+  return panel.inset ? text + inset_commands(panel, place, drawn) : text;
 }
 
 void replace_all(std::string& text, const std::string& old, const std::string& with) {
@@ -246,7 +274,13 @@ std::string render_svg(const Plot& plot) {
   const int columns = plot.columns > 0 ? std::min(plot.columns, count) : count;
   const int rows = (count + columns - 1) / columns;
   std::string data, panels;
-  for (std::size_t i = 0; i < plot.panels.size(); ++i) panels += panel_commands(plot.panels[i], i, data);
+  for (int i = 0; i < count; ++i) {
+    const Place place{.left = static_cast<double>(i % columns) / columns,
+                      .bottom = 1.0 - static_cast<double>(i / columns + 1) / rows,
+                      .width = 1.0 / columns,
+                      .height = 1.0 / rows};
+    panels += panel_commands(plot.panels[static_cast<std::size_t>(i)], static_cast<std::size_t>(i), place, data);
+  }
   const std::string head = fmt::format(
       "set encoding utf8\n"
       "set terminal svg size {},{} dynamic enhanced standalone font 'Helvetica,13' background '#ffffff'\n"

@@ -49,6 +49,12 @@ struct HeatMap {
 
 enum class Legend : std::uint8_t { below, top_left, top_right, bottom_left, bottom_right, none };
 
+/// A part of a panel's series again, enlarged, inside it. Its place is in parts of the panel; axes need their range.
+struct Inset {
+  Axis x = {}, y = {};
+  double left = 0.5, bottom = 0.5, width = 0.45, height = 0.4;
+};
+
 struct Panel {
   std::string title = {};
   Axis x = {}, y = {};
@@ -56,6 +62,7 @@ struct Panel {
   std::vector<Marker> vertical = {}, horizontal = {};
   std::optional<HeatMap> heat_map = {};
   Legend legend = Legend::below;
+  std::optional<Inset> inset = {};
 };
 
 /// Panels side by side, `columns` to a row (0: all in one row). Sizes in pixels.
@@ -66,7 +73,8 @@ struct Plot {
 };
 
 /// One SVG image (drawn by gnuplot). Text is taken as it is; UTF-8 is welcome. Throws Error for series of unequal
-/// lengths, infinite values, nothing to draw, or what is not above zero on a logarithmic axis (NaN excepted).
+/// lengths, infinite values, nothing to draw, what is not above zero on a logarithmic axis (NaN excepted), or an inset
+/// without a range.
 std::string render_svg(const Plot& plot);
 
 /// The distribution of `values` as bars: the share of all values in each of `bins` equal bins from `from` to `to`

@@ -95,7 +95,15 @@ Plot geometry_plot(const StudyOutcome& outcome) {
                              .low = curve.q05,
                              .high = curve.q95,
                              .spread = Spread::band});
+  // Song et al., figures 2b and 4 and the overlap beside it: ImageNet latents, where the transition lies at higher
+  // noise.
+  shells.series.push_back({.label = "paper, sampler states",
+                           .x = {.95, .85, .80, .70, .60, .50, .40, .30, .20, .10},
+                           .y = {1.000, 1.008, 1.020, 1.065, 1.155, 1.33, 1.66, 2.29, 3.67, 8.0},
+                           .draw = Draw::reference});
   shells.horizontal.push_back({.at = 1.0});
+  // Where the two part: the whole range hides it.
+  shells.inset = Inset{.x = {.from = 0.3, .to = 0.9}, .y = {.from = 0.9, .to = 1.3}, .left = 0.46, .width = 0.46};
   const RestartCurve& restart = outcome.findings.restart;
   Series recovered{.label = "restart finds its image", .x = restart.t, .y = restart.recovered};
   for (std::size_t i = 0; i < restart.t.size(); ++i) {
@@ -111,8 +119,35 @@ Plot geometry_plot(const StudyOutcome& outcome) {
                  {.label = "restart copies it", .x = restart.t, .y = restart.copied},
                  {.label = "overlap, closest pair", .x = overlap.t, .y = overlap.max, .draw = Draw::dashed},
                  {.label = "overlap, 99 % of pairs", .x = overlap.t, .y = overlap.q99, .draw = Draw::dashed},
-                 {.label = "overlap, median pair", .x = overlap.t, .y = overlap.q50, .draw = Draw::dashed}}};
+                 {.label = "overlap, median pair", .x = overlap.t, .y = overlap.q50, .draw = Draw::dashed},
+                 {.label = "paper, restart",
+                  .x = {.75, .80, .85, .90, .95},
+                  .y = {1.0, .98, .78, .25, 0.0},
+                  .draw = Draw::reference,
+                  .colour = 0},
+                 {.label = "paper, closest pair",
+                  .x = {.85, .90, .95, 1.0},
+                  .y = {.001, .053, .516, 1.0},
+                  .draw = Draw::reference,
+                  .colour = 2}}};
   return {.panels = {shells, transition}};
+}
+
+/// Papers run time in opposite directions, so each level stands with its sigma and log-SNR.
+Table level_table(const StudyOutcome& outcome) {
+  Table table{.columns = {"t", "σ", "log-SNR", "(σ²/d)|s*|²", "(σ²/d) tr C"}};
+  for (const ShellCurve& curve : outcome.findings.shells)
+    table.columns.push_back(curve.source == "sup" ? "r*, training states" : "r*, sampler states");
+  const Process process = Process::linear();
+  for (std::size_t level = 0; level < probe_levels().size(); ++level) {
+    const double t = probe_levels()[level];
+    std::vector<std::string> row = {
+        fmt::format("{:g}", t), fmt::format("{:.3g}", process.sigma(t)), fmt::format("{:.2f}", process.log_snr(t)),
+        fmt::format("{:.4g}", outcome.norm_by_level[level]), fmt::format("{:.4g}", outcome.trace_by_level[level])};
+    for (const ShellCurve& curve : outcome.findings.shells) row.push_back(fmt::format("{:.3f}", curve.q50[level]));
+    table.rows.push_back(std::move(row));
+  }
+  return table;
 }
 
 Table sample_table(const Json& samples) {
@@ -141,8 +176,10 @@ void add_study(Report& report, const StudyOutcome& outcome) {
   report.plot(
       geometry_plot(outcome),
       fmt::format("Left: median r* with the 5-95 % band over {} states. Right: {} restarts from noised training "
-                  "images, beside the overlap of shells.",
+                  "images, beside the overlap of shells. Hollow marks: the paper, at 4096 dimensions.",
                   outcome.plan.probes, outcome.findings.restart.n));
+  report.table(level_table(outcome),
+               "The levels in every convention; means at noised training images, medians of r*, t = 1 is noise.");
   report.gallery({picture_from_file(outcome.findings.gallery,
                                     "Odd rows: samples. Even rows: the nearest training image of each.")},
                  fmt::format("{} with averaged weights", outcome.examined));

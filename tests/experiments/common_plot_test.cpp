@@ -55,6 +55,21 @@ TEST(Plot, DrawsEveryKindOfPanel) {
   EXPECT_EQ(svg.find("gnuplot_plot_1a</title>"), std::string::npos);
 }
 
+TEST(Plot, AnInsetShowsAPartAgain) {
+  Plot plot = one({.label = "s", .x = {1, 2, 3}, .y = {1, 50, 90}});
+  plot.panels.push_back(plot.panels.front());
+  const std::string plain = render_svg(plot);
+  plot.panels[0].inset = Inset{.x = {.from = 1.0, .to = 2.0}, .y = {.from = 0.123, .to = 0.125}};
+  plot.panels[0].inset->y.ticks = {{0.124, "tick of the inset"}};
+  const std::string svg = render_svg(plot);
+  EXPECT_EQ(plain.find("tick of the inset"), std::string::npos);
+  EXPECT_NE(svg.find("tick of the inset"), std::string::npos);
+  // The panel after it keeps its own place.
+  EXPECT_EQ(occurrences(svg, ">T<"), occurrences(plain, ">T<"));
+  plot.panels[0].inset = Inset{};
+  EXPECT_EQ(error_of(plot), "plot: the inset of panel 'T' has no range");
+}
+
 TEST(Plot, TextIsTakenAsItIs) {
   const std::string nasty = R"(a_1^{2} "q" it's <b>&amp; @~\n σ²)";
   const std::string svg = render_svg(one({.label = nasty, .x = {1, 2}, .y = {1, 2}}));
