@@ -1,6 +1,9 @@
 #include <CLI/App.hpp>
 
+#include <omp.h>
+
 #include <algorithm>
+#include <chrono>
 #include <memory>
 
 #include "experiments/common/command_line.h"
@@ -28,23 +31,90 @@ struct Options {
 struct Choice {
   std::string key;  // in results.json where there are several
   NamedPart part;
-  double seconds;  // on two cores, with --quick and 100 models
+  /// With --quick and no other size, on one core where a model of calibration_seconds() takes reference_seconds; and
+  /// the arithmetic of that, counted by hand.
+  double seconds, flops;
+  double (*work)(const PartSettings&);  // as a multiple of that
 };
+
+/// Of one model of figure 2, where the parts were timed.
+constexpr double reference_seconds = 0.0085;
+
+double parts_of(std::int64_t count, std::int64_t of) {
+  return static_cast<double>(count) / static_cast<double>(of);
+}
+double by_models(const PartSettings& settings) {
+  return parts_of(settings.models, 100);
+}
+double by_models_and_samples(const PartSettings& settings) {
+  return by_models(settings) * parts_of(settings.samples, 20'000) * (settings.control ? 1.0 : 0.5);
+}
 
 const std::vector<Choice>& choices() {
   static const std::vector<Choice> all = {
-      {"figure_1", {"1", "Figure 1: where the target is noisy", run_figure_1}, 1},
-      {"figure_2", {"2", "Figure 2: gaps on the line", run_figure_2}, 15},
-      {"figure_3", {"3", "Figure 3: gaps in the plane", run_figure_3}, 30},
-      {"naive", {"naive", "The naive sampler and its limit", run_naive}, 20},
-      {"effective_sde", {"effective-sde", "Frozen Gaussian noise in the place of training", run_effective_sde}, 10},
-      {"linear", {"linear", "The covariance of linear models", run_linear}, 15},
-      {"gaussianity", {"gaussianity", "Are the estimators Gaussian?", run_gaussianity}, 10},
-      {"ntk", {"ntk", "Lazy networks: the tangent kernel over training", run_ntk}, 30},
-      {"mlp", {"mlp", "A trained network: noisy against exact targets", run_mlp}, 40},
-      {"factors", {"factors", "Six factors", run_factors}, 20},
+      {"figure_1",
+       {"1", "Figure 1: where the target is noisy", run_figure_1},
+       1,
+       4e7,
+       [](const PartSettings&) { return 1.0; }},
+      {"figure_2", {"2", "Figure 2: gaps on the line", run_figure_2}, 15, 4e11, by_models_and_samples},
+      {"figure_3", {"3", "Figure 3: gaps in the plane", run_figure_3}, 30, 1e12, by_models_and_samples},
+      {"naive",
+       {"naive", "The naive sampler and its limit", run_naive},
+       20,
+       8e9,
+       [](const PartSettings& s) { return parts_of(s.samples, 20'000) * (s.quick ? 1.0 : 2.0); }},
+      {"effective_sde",
+       {"effective-sde", "Frozen Gaussian noise in the place of training", run_effective_sde},
+       10,
+       7e10,
+       by_models},
+      {"linear",
+       {"linear", "The covariance of linear models", run_linear},
+       15,
+       2e10,
+       [](const PartSettings& s) { return by_models(s) * (s.quick ? 1.0 : 8.0); }},
+      {"gaussianity",
+       {"gaussianity", "Are the estimators Gaussian?", run_gaussianity},
+       10,
+       2e11,
+       [](const PartSettings& s) { return by_models(s) * (s.quick ? 1.0 : 4.0); }},
+      {"ntk",
+       {"ntk", "Lazy networks: the tangent kernel over training", run_ntk},
+       30,
+       5e9,
+       [](const PartSettings& s) { return parts_of(std::min<std::int64_t>(s.models, s.quick ? 20 : 100), 20); }},
+      {"mlp",
+       {"mlp", "A trained network: noisy against exact targets", run_mlp},
+       40,
+       1e12,
+       [](const PartSettings& s) {
+         std::int64_t steps = 0;
+         for (const std::int64_t budget : s.training_steps) steps += budget;
+         return parts_of(std::min<std::int64_t>(s.models, s.quick ? 8 : 24), 8) * parts_of(steps, 9500);
+       }},
+      {"factors", {"factors", "Six factors", run_factors}, 20, 2e11, by_models},
   };
   return all;
+}
+
+/// Seconds of one core for one model of figure 2 on this machine, on all threads at once.
+double calibration_seconds() {
+  PartSettings settings;
+  settings.models = 4 * omp_get_max_threads();
+  const auto start = std::chrono::steady_clock::now();
+  run_line_ensemble(line_plan(settings, 1e-3, 256, 0), three_points(), LineBins{});
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / 4.0;
+}
+
+RunEstimate estimate_of(const std::vector<Choice>& parts, const PartSettings& settings) {
+  RunEstimate estimate{.memory_bytes = 1'000'000'000, .disk_bytes = 50'000'000};
+  for (const Choice& choice : parts) {
+    estimate.seconds += choice.seconds * choice.work(settings);
+    estimate.flops += choice.flops * choice.work(settings);
+  }
+  estimate.seconds *= calibration_seconds() / reference_seconds / omp_get_max_threads();
+  return estimate;
 }
 
 std::vector<Choice> chosen(const Options& options) {
@@ -56,48 +126,10 @@ std::vector<Choice> chosen(const Options& options) {
   throw UsageError("--study: no study '" + wanted + "'");
 }
 
-const char* verdict_name(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::reproduced:
-      return "reproduced";
-    case Verdict::not_at_this_scale:
-      return "not at this scale";
-    case Verdict::contradicted:
-      return "contradicted";
-    case Verdict::as_measured:
-      return "as measured";
-  }
-  return "";
-}
-
-nlohmann::ordered_json claims_json(const std::vector<Claim>& claims) {
-  auto rows = nlohmann::ordered_json::array();
-  for (const Claim& claim : claims)
-    rows.push_back({{"statement", claim.statement},
-                    {"verdict", verdict_name(claim.verdict)},
-                    {"effect_name", claim.effect_name},
-                    {"effect", claim.effect},
-                    {"low", claim.low},
-                    {"high", claim.high},
-                    {"n", claim.n},
-                    {"models", claim.seeds},
-                    {"note", claim.note}});
-  return rows;
-}
-
 std::string summary_of(const std::vector<Claim>& claims) {
-  const auto count = [&](Verdict verdict) {
-    return std::count_if(claims.begin(), claims.end(), [&](const Claim& claim) { return claim.verdict == verdict; });
-  };
-  std::string text =
-      "Denoising score matching regresses on a noisy target. Does that noise make diffusion models generalise, by "
-      "filling the gaps between training points (generalization through variance, Vastola, arXiv 2504.12532)?";
-  if (!claims.empty())
-    text += fmt::format(
-        " Of {} claims checked here, {} hold in this run, {} do not show at this scale and {} are contradicted.",
-        claims.size() - static_cast<std::size_t>(count(Verdict::as_measured)), count(Verdict::reproduced),
-        count(Verdict::not_at_this_scale), count(Verdict::contradicted));
-  return text;
+  return "Denoising score matching regresses on a noisy target. Does that noise make diffusion models generalise, by "
+         "filling the gaps between training points (generalization through variance, Vastola, arXiv 2504.12532)?" +
+         tally_of(claims);
 }
 
 void run(const CommandLine& line, Options options) {
@@ -109,11 +141,7 @@ void run(const CommandLine& line, Options options) {
   options.part.quick = options.run.quick;
   options.part.control = !options.no_control;
   options.part.samples = options.samples > 0 ? options.samples : options.run.quick ? 20'000 : 100'000;
-  double seconds = 0.0;
-  for (const Choice& choice : parts)
-    seconds += choice.seconds * static_cast<double>(options.part.models) / 100.0 *
-               (options.run.quick ? 1.0 : static_cast<double>(options.part.samples) / 20'000.0);
-  announce({.memory_bytes = 1'000'000'000, .disk_bytes = 50'000'000, .seconds = seconds}, options.run.out);
+  announce(estimate_of(parts, options.part), options.run.out);
   if (options.run.dry_run) return;
 
   RunFolder folder(options.run, line, {{"samples_a_model", options.part.samples}, {"models", options.part.models}});
@@ -125,7 +153,8 @@ void run(const CommandLine& line, Options options) {
   std::vector<Part> done;
   for (const Choice& choice : parts) {
     Part part = choice.part.run(options.part);
-    part.results["claims"] = claims_json(part.claims);
+    part.results["claims"] = nlohmann::ordered_json::array();
+    for (const Claim& claim : part.claims) part.results["claims"].push_back(claim_json(claim));
     claims.insert(claims.end(), part.claims.begin(), part.claims.end());
     if (parts.size() == 1)
       results = part.results;
@@ -190,6 +219,11 @@ int main(int argc, char** argv) {
                "Look the denoiser up on a grid of so many points over [-1.5, 1.5] (200: as the public notebooks "
                "do) instead of evaluating it at the state; 0 evaluates it")
             ->check(CLI::Range(0, 4096).description(""))
+            ->group("Study");
+        app.add_option("--training-steps", options->part.training_steps, "Of study mlp: how long its networks train")
+            ->delimiter(',')
+            ->check(CLI::Range(1, 100'000'000).description(""))
+            ->type_name("N,...")
             ->group("Study");
         app.add_flag("--no-control", options->no_control, "Leave out the models with exact targets of figures 2 and 3")
             ->group("Study");

@@ -116,31 +116,11 @@ StudyOutcome run_study(const StudyPlan& plan, const Options& options, Device dev
   return outcome;
 }
 
-std::string_view verdict_name(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::reproduced:
-      return "reproduced";
-    case Verdict::not_at_this_scale:
-      return "not at this scale";
-    case Verdict::contradicted:
-      return "contradicted";
-    case Verdict::as_measured:
-      return "as measured";
-  }
-  return "";
-}
-
 std::string summary_of(const std::vector<Claim>& claims) {
-  const auto count = [&](Verdict verdict) {
-    return std::count_if(claims.begin(), claims.end(), [&](const Claim& claim) { return claim.verdict == verdict; });
-  };
-  return fmt::format(
-      "Does a better diffusion model come closer to the empirical score everywhere, or only where training supervises "
-      "it "
-      "(selective underfitting, Song et al., arXiv 2510.01378)? Of {} claims checked here, {} hold in this run, {} do "
-      "not "
-      "show at this scale and {} are contradicted.",
-      claims.size(), count(Verdict::reproduced), count(Verdict::not_at_this_scale), count(Verdict::contradicted));
+  return "Does a better diffusion model come closer to the empirical score everywhere, or only where training "
+         "supervises "
+         "it (selective underfitting, Song et al., arXiv 2510.01378)?" +
+         tally_of(claims);
 }
 
 void run(const CommandLine& line, Options options) {
@@ -168,9 +148,13 @@ void run(const CommandLine& line, Options options) {
                         {"samples", plan.samples},
                         {"restarts", plan.restarts}});
   }
-  if (!plans.empty()) announce(estimate_of(plans, device), options.run.out);
+  const auto scale_of = [&](const std::string& study) {
+    return scale_of_study(study, options.run.quick, options.size, options.seed_count);
+  };
+  RunEstimate estimate = plans.empty() ? RunEstimate{} : estimate_of(plans, device);
   for (const std::string& name : options.studies)
-    if (study_named(name) != nullptr) log_info("study {}: {}", name, cost_of_study(name, options.run.quick));
+    if (study_named(name) != nullptr) estimate += estimate_of_study(name, scale_of(name), options.plan.data, device);
+  announce(estimate, options.run.out);
   if (options.run.dry_run) return;
 
   RunFolder folder(options.run, line, {{"device", name_of(device.kind)}, {"plans", resolved}}, {"micro-batch"});
@@ -190,7 +174,7 @@ void run(const CommandLine& line, Options options) {
   for (const std::string& name : options.studies) {
     if (study_named(name) == nullptr) continue;
     pages.push_back(study_named(name)({.quick = options.run.quick,
-                                       .size = options.size,
+                                       .scale = scale_of(name),
                                        .data = options.plan.data,
                                        .seed = options.compute.seed,
                                        .seed_count = options.seed_count,
@@ -200,16 +184,7 @@ void run(const CommandLine& line, Options options) {
     results[name] = pages.back().results;
     for (const Claim& claim : pages.back().claims) claims.push_back(claim);
   }
-  for (const Claim& claim : claims)
-    results["claims"].push_back({{"statement", claim.statement},
-                                 {"verdict", verdict_name(claim.verdict)},
-                                 {"effect_name", claim.effect_name},
-                                 {"effect", claim.effect},
-                                 {"low", claim.low},
-                                 {"high", claim.high},
-                                 {"n", claim.n},
-                                 {"seeds", claim.seeds},
-                                 {"note", claim.note}});
+  for (const Claim& claim : claims) results["claims"].push_back(claim_json(claim));
   Report report("Selective underfitting", summary_of(claims));
   report.facts(run_facts(line, std::string(name_of(device.kind)), "float32", options.compute.seed));
   report.section("Claims");

@@ -34,9 +34,9 @@ std::vector<SweepStudy> studies(bool quick) {
                            {"log-every", "500"},
                            {"checkpoint-every", "0"},
                            {"likelihoods", quick ? "128" : "1024"}};
-  const Settings images = {{"resolution", quick ? "16" : "32"},
+  const Settings images = {{"resolution", quick ? "8" : "32"},
                            {"view", "x0"},
-                           {"steps", quick ? "500" : "30000"},
+                           {"steps", quick ? "800" : "30000"},
                            {"batch", quick ? "64" : "128"},
                            {"samples", quick ? "256" : "1000"},
                            {"probes", quick ? "128" : "1000"},
@@ -46,7 +46,6 @@ std::vector<SweepStudy> studies(bool quick) {
                            {"likelihoods", quick ? "32" : "256"}};
   const std::vector<std::string> dial = {"conditional",  "posterior:1", "posterior:4",
                                          "posterior:16", "exact",       "batch:64"};
-  const std::vector<std::string> few = {"conditional", "posterior:1", "exact"};
   using Values = std::vector<std::string>;
   return {{.settings = points,
            .axes = {{"data", {"mixture:8,2"}},
@@ -56,8 +55,8 @@ std::vector<SweepStudy> studies(bool quick) {
           {.settings = images,
            .axes = {{"data", {"fashion-mnist"}},
                     {"network", {quick ? "unet:8x1" : "unet-s"}},
-                    {"subset", quick ? Values{"100", "1000"} : Values{"500", "2000", "8000"}},
-                    {"target", quick ? few : dial}}}};
+                    {"subset", quick ? Values{"16", "64", "256"} : Values{"500", "2000", "8000"}},
+                    {"target", dial}}}};
 }
 
 struct Options : CellOptions {
@@ -76,7 +75,8 @@ void run(CommandLine& line, Options& options) {
   const std::vector<SweepCell> cells = cells_of(chosen, options.sweep, line);
   // Before cells change the options: config.json records those that were given.
   const nlohmann::ordered_json config = run_config(line, {{"device", name_of(device.kind)}, {"cells", cells.size()}});
-  announce_cells(cells, line, options, device);
+  announce_cells(cells, line, options, device,
+                 {.more_samples = [&] { return likelihood_samples(options.likelihoods); }});
   CellGrounds grounds;
   VarianceStudy study{.cells = cells};
   for (const SweepCell& cell : cells) {

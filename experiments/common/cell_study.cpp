@@ -70,7 +70,7 @@ CellGround lay_cell_ground(const CellOptions& options, Device device) {
   ground.empirical = std::make_shared<EmpiricalScore>(ground.score_set, device);
   const auto reference = [&](const char* region, const data::ImageSet& images) {
     return reference_at(noised_states(region, *on_device(images, device), ground.process, probe_levels(),
-                                      std::min(options.probes, images.count), evaluation_seed),
+                                      options.probes, evaluation_seed),
                         *ground.empirical, ground.process);
   };
   ground.supervised = reference("sup", ground.score_set);
@@ -111,7 +111,6 @@ std::vector<SweepCell> cells_of(const std::vector<SweepStudy>& studies, const Sw
 void announce_cells(const std::vector<SweepCell>& cells, CommandLine& line, const CellOptions& options, Device device,
                     const CellCosts& costs) {
   RunEstimate total = costs.before;
-  double flops = costs.flops_before;
   std::map<std::string, TrainingEstimate> measured;
   std::map<std::string, data::ImageSet> sets;
   std::set<std::string> named;
@@ -143,16 +142,17 @@ void announce_cells(const std::vector<SweepCell>& cells, CommandLine& line, cons
     // Examining asks the network, forwards only (a third of a training sample each), at three regions of nine levels
     // and at forty sampler evaluations a sample.
     const double examined = static_cast<double>(costs.looks * (3 * 9 * options.probes + 40 * options.samples)) / 3.0;
-    const double steps =
-        static_cast<double>(options.optimisation.steps) + examined / static_cast<double>(options.optimisation.batch);
+    const double more = costs.more_samples ? costs.more_samples() : 0.0;
+    const double steps = static_cast<double>(options.optimisation.steps) +
+                         (examined + more) / static_cast<double>(options.optimisation.batch);
     total.seconds += one.seconds_per_step * steps;
-    flops += one.flops_per_step * steps;
+    total.flops += one.flops_per_step * steps;
     total.disk_bytes += (1 + costs.looks) * one.checkpoint_bytes +
                         options.samples * set->second.dimension() * static_cast<std::int64_t>(sizeof(float));
     total.memory_bytes =
         std::max(total.memory_bytes, one.bytes_fixed + options.optimisation.batch * one.bytes_per_sample);
   }
-  log_info("{} cells, {:.3g} TFLOP", cells.size(), flops * 1e-12);
+  log_info("{} cells", cells.size());
   announce(total, options.run.out);
 }
 

@@ -103,7 +103,8 @@ struct CellCosts {
   std::int64_t looks = 1;        // examinations of each cell
   MakeAlignment alignment = {};  // with the options of the cell in force
   RunEstimate before = {};       // work that all cells share
-  double flops_before = 0.0;
+  /// What else the cell in force asks of its network, in training samples (a forward and a backward pass of one image).
+  std::function<double()> more_samples = {};
 };
 /// Says what the cells will take on this device, measured on a few training samples of each network, before any begins.
 /// `options` are those that `line` fills; every cell is applied in turn, so mistakes in a sweep are found here.

@@ -56,6 +56,28 @@ std::string_view name_of(Verdict verdict) {
   return "";
 }
 
+nlohmann::ordered_json claim_json(const Claim& claim) {
+  return {{"statement", claim.statement},
+          {"verdict", name_of(claim.verdict)},
+          {"effect_name", claim.effect_name},
+          {"effect", claim.effect},
+          {"low", claim.low},
+          {"high", claim.high},
+          {"n", claim.n},
+          {"seeds", claim.seeds},
+          {"note", claim.note}};
+}
+
+std::string tally_of(const std::vector<Claim>& claims) {
+  const auto count = [&](Verdict verdict) { return std::ranges::count(claims, verdict, &Claim::verdict); };
+  const auto holds = count(Verdict::reproduced), open = count(Verdict::not_at_this_scale),
+             fails = count(Verdict::contradicted);
+  if (holds + open + fails == 0) return "";
+  return fmt::format(
+      " Of {} claims with a verdict {} hold in this run, {} do not show at this scale and {} are contradicted.",
+      holds + open + fails, holds, open, fails);
+}
+
 Picture picture_from_file(const std::filesystem::path& path, std::string caption, int width) {
   return {io::read_file(path), std::move(caption), width};
 }

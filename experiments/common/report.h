@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -29,6 +30,11 @@ struct Claim {
   int seeds = 0;       // independently trained models
   std::string note = {};
 };
+/// A row of results.json's `claims`.
+nlohmann::ordered_json claim_json(const Claim& claim);
+/// How many claims hold, do not show and are contradicted, as a sentence with a space before it; "" where none has a
+/// verdict.
+std::string tally_of(const std::vector<Claim>& claims);
 
 struct Table {
   std::vector<std::string> columns = {};

@@ -85,9 +85,18 @@ void require_disk(const std::filesystem::path& path, std::int64_t bytes, const s
           human_bytes(bytes), purpose, human_bytes(available));
 }
 
+RunEstimate& RunEstimate::operator+=(const RunEstimate& other) {
+  memory_bytes = std::max(memory_bytes, other.memory_bytes);
+  disk_bytes += other.disk_bytes;
+  seconds += other.seconds;
+  flops += other.flops;
+  return *this;
+}
+
 void announce(const RunEstimate& estimate, const std::filesystem::path& out) {
-  log_info("this run takes about {} of memory, {} of disk{}{}", human_bytes(estimate.memory_bytes),
-           human_bytes(estimate.disk_bytes), estimate.seconds > 0 ? " and " : "",
+  log_info("this run takes about {}{}{} of memory, {} of disk{}{}",
+           estimate.flops > 0 ? human_flops(estimate.flops) : "", estimate.flops > 0 ? ", " : "",
+           human_bytes(estimate.memory_bytes), human_bytes(estimate.disk_bytes), estimate.seconds > 0 ? " and " : "",
            estimate.seconds > 0 ? human_duration(estimate.seconds) : "");
   require_memory(estimate.memory_bytes, "its arrays");
   require_disk(out, estimate.disk_bytes, "what it writes");
@@ -100,6 +109,14 @@ std::string human_bytes(std::int64_t bytes) {
   while (std::abs(value) >= 1024 && unit < 6) value /= 1024, ++unit;
   return unit == 0 ? fmt::format("{} byte{}", bytes, bytes == 1 ? "" : "s")
                    : fmt::format("{:.{}f} {}", value, value < 10 ? 1 : 0, units[unit]);
+}
+
+std::string human_flops(double flops) {
+  static constexpr const char* units[] = {"MFLOP", "GFLOP", "TFLOP", "PFLOP", "EFLOP"};
+  double value = flops * 1e-6;
+  int unit = 0;
+  while (value >= 1000.0 && unit < 4) value /= 1000.0, ++unit;
+  return fmt::format("{:.3g} {}", value, units[unit]);
 }
 
 std::string human_duration(double seconds) {

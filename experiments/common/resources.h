@@ -22,12 +22,18 @@ struct RunEstimate {
   std::int64_t memory_bytes = 0;
   std::int64_t disk_bytes = 0;
   double seconds = 0;  // 0: not known
+  double flops = 0;    // 0: not known
+
+  /// Of two runs, one after the other.
+  RunEstimate& operator+=(const RunEstimate& other);
 };
 /// Logs the estimate, then throws Error as require_memory and require_disk do where `out` or the machine is too small.
 void announce(const RunEstimate& estimate, const std::filesystem::path& out);
 
 /// "1.5 GiB".
 std::string human_bytes(std::int64_t bytes);
+/// "23 TFLOP".
+std::string human_flops(double flops);
 /// "35 s", "4 min 10 s", "2 h 5 min".
 std::string human_duration(double seconds);
 

@@ -133,7 +133,5 @@ enum class Expected : std::uint8_t { rise, fall, no_change, anything };
 /// no_change: where it holds zero), is contradicted on the other side, and is not decided at this scale between them.
 Claim difference_claim(std::string statement, std::string effect_name, const Estimate& difference, Expected expected,
                        std::int64_t points);
-/// A row of results.json's `claims`.
-nlohmann::ordered_json claim_json(const Claim& claim);
 
 }  // namespace tweedie::experiments

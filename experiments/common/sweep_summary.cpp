@@ -157,16 +157,4 @@ Claim difference_claim(std::string statement, std::string effect_name, const Est
   return claim;
 }
 
-Json claim_json(const Claim& claim) {
-  return {{"statement", claim.statement},
-          {"verdict", name_of(claim.verdict)},
-          {"effect_name", claim.effect_name},
-          {"effect", claim.effect},
-          {"low", claim.low},
-          {"high", claim.high},
-          {"n", claim.n},
-          {"seeds", claim.seeds},
-          {"note", claim.note}};
-}
-
 }  // namespace tweedie::experiments

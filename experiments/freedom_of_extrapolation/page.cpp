@@ -94,16 +94,11 @@ const std::vector<SweepMeasure>& table_measures() {
 }
 
 std::string summary_of(const std::vector<Claim>& claims, const RegionStudy& study) {
-  const auto count = [&](Verdict verdict) {
-    return std::count_if(claims.begin(), claims.end(), [&](const Claim& claim) { return claim.verdict == verdict; });
-  };
   return fmt::format(
-      "The score of the same {} images is learned on the noised states of more and more images. Does a network "
-      "memorise "
-      "more when its extrapolation is less free (Song et al., arXiv 2510.01378, section 4.3)? {} claims hold in this "
-      "run, {} do not show at this scale, {} are contradicted.",
-      study.results.front().at("N").get<std::int64_t>(), count(Verdict::reproduced), count(Verdict::not_at_this_scale),
-      count(Verdict::contradicted));
+             "The score of the same {} images is learned on the noised states of more and more images. Does a network "
+             "memorise more when its extrapolation is less free (Song et al., arXiv 2510.01378, section 4.3)?",
+             study.results.front().at("N").get<std::int64_t>()) +
+         tally_of(claims);
 }
 
 }  // namespace

@@ -107,10 +107,6 @@ Panel panel_of(const Cell& cell, const std::vector<double>& exact_flow, const st
   return panel;
 }
 
-OverModels number(const Json& row, const std::string& name) {
-  return {row.at(name).get<double>(), row.at(name + "_se").get<double>()};
-}
-
 void add_claims(Part& part, const PartSettings& settings) {
   const Json& cells = part.results.at("cells");
   const std::size_t last_draws = std::size(draw_counts) - 1, last_cut_off = std::size(cut_offs) - 1;

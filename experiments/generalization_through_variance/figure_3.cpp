@@ -57,10 +57,6 @@ Json row_of(const Masses& masses) {
   return row;
 }
 
-OverModels number(const Json& row, const std::string& name) {
-  return {row.at(name).get<double>(), row.at(name + "_se").get<double>()};
-}
-
 const char* angle_name(std::size_t rotation) {
   static const char* const names[] = {"0", "π/8", "π/4"};
   return names[rotation];

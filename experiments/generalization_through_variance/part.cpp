@@ -39,6 +39,10 @@ void put(nlohmann::ordered_json& object, const std::string& name, const OverMode
   object[name + "_se"] = number.standard_error;
 }
 
+OverModels number(const nlohmann::ordered_json& object, const std::string& name) {
+  return {object.at(name).get<double>(), object.at(name + "_se").get<double>()};
+}
+
 OverModels difference(const OverModels& a, const OverModels& b) {
   return {a.value - b.value, std::hypot(a.standard_error, b.standard_error)};
 }

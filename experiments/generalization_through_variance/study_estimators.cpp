@@ -177,7 +177,7 @@ Part run_effective_sde(const PartSettings& settings) {
 }
 
 Part run_gaussianity(const PartSettings& settings) {
-  const std::int64_t models = settings.quick ? 1000 : 4000;
+  const std::int64_t models = (settings.quick ? 10 : 40) * settings.models;
   Part part{.results = {{"cells", Json::array()}}};
   const std::vector<std::int64_t> draw_counts = {64, 256, 1024};
   Progress::Stage stage(*settings.progress, "gaussianity", static_cast<std::int64_t>(draw_counts.size()));

@@ -87,10 +87,6 @@ double gap_of_average(const Setting& setting) {
   return gap_masses(state, setting.set, LineBins{}).gap;
 }
 
-OverModels number(const Json& row, const std::string& name) {
-  return {row.at(name).get<double>(), row.at(name + "_se").get<double>()};
-}
-
 Panel panel_of(const std::string& factor, const std::vector<Json>& rows) {
   Series noisy{.label = "noisy targets", .draw = Draw::points, .colour = 3},
       exact{.label = "exact targets", .draw = Draw::points, .colour = 0};

@@ -38,7 +38,7 @@ std::vector<OverModels> monte_carlo(const CrossedFeatures& features, const DrawP
 Part run_linear(const PartSettings& settings) {
   const FeatureAxis space{.count = 8}, time{.count = 8, .from = t_min, .to = 1.0};
   const CrossedFeatures features({space}, time);
-  const std::int64_t F = features.count(), models = settings.quick ? 200 : 400;
+  const std::int64_t F = features.count(), models = (settings.quick ? 2 : 4) * settings.models;
   const std::vector<std::int64_t> ratios =
       settings.quick ? std::vector<std::int64_t>{1, 4, 16, 64} : std::vector<std::int64_t>{1, 4, 16, 64, 256};
   Queries queries;

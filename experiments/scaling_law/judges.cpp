@@ -103,7 +103,7 @@ CellCosts encoder_costs(const ScalingOptions& options, const data::ImageSet& ima
   train_encoder(encoder, *on_device(images, device), training);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   const double all = static_cast<double>(encoders * options.encoder.steps) / static_cast<double>(steps - 1);
-  costs.flops_before = (work_done().flops - flops) * all;
+  costs.before.flops = (work_done().flops - flops) * all;
   costs.before.seconds = seconds * all;
   costs.before.disk_bytes = encoders * encoder.parameter_count() * std::int64_t{4};
   return costs;

@@ -165,15 +165,9 @@ Table fit_table(const Json& fits) {
 }
 
 std::string summary_of(const std::vector<Claim>& claims) {
-  const auto count = [&](Verdict verdict) {
-    return std::count_if(claims.begin(), claims.end(), [&](const Claim& claim) { return claim.verdict == verdict; });
-  };
-  return fmt::format(
-      "How well does a network's supervision loss foretell the quality of its samples, and does that depend on what "
-      "the network is made of (Song et al., arXiv 2510.01378, figures 6 and 7)? Of {} claims with a verdict {} hold, "
-      "{} are not decided at this scale and {} are contradicted.",
-      count(Verdict::reproduced) + count(Verdict::not_at_this_scale) + count(Verdict::contradicted),
-      count(Verdict::reproduced), count(Verdict::not_at_this_scale), count(Verdict::contradicted));
+  return "How well does a network's supervision loss foretell the quality of its samples, and does that depend on what "
+         "the network is made of (Song et al., arXiv 2510.01378, figures 6 and 7)?" +
+         tally_of(claims);
 }
 
 }  // namespace

@@ -119,9 +119,8 @@ Change change_of(const std::vector<std::vector<double>>& first, const std::vecto
   }
   std::vector<double> logs;
   for (std::size_t i = 0; i < first.size(); ++i) logs.push_back(std::log(mean(last[i]) / mean(first[i])));
-  const double centre = mean(logs);
-  const double half = student_t_quantile(0.975, static_cast<double>(logs.size()) - 1.0) * standard_error(logs);
-  return {std::exp(centre), std::exp(centre - half), std::exp(centre + half)};
+  const Estimate change = student_estimate(logs);
+  return {std::exp(change.value), std::exp(change.low), std::exp(change.high)};
 }
 
 std::string interval_meaning(std::size_t seeds) {

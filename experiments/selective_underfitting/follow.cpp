@@ -169,7 +169,9 @@ RunEstimate estimate_of(const std::vector<StudyPlan>& plans, Device device) {
       const double look_samples = 1.3 * static_cast<double>(plan.probes) * (4.0 * 9.0 + 40.0) / 3.0;
       const double looks =
           look_samples / static_cast<double>(optimisation.batch) * static_cast<double>(plan.checkpoints.size());
-      estimate.seconds += seeds * training.seconds_per_step * (static_cast<double>(optimisation.steps) + looks);
+      const double steps = seeds * (static_cast<double>(optimisation.steps) + looks);
+      estimate.seconds += training.seconds_per_step * steps;
+      estimate.flops += training.flops_per_step * steps;
       const std::int64_t kept =
           static_cast<std::int64_t>(plan.checkpoints.size()) +
           (optimisation.checkpoint_every > 0 ? optimisation.steps / optimisation.checkpoint_every : 0);

@@ -141,17 +141,17 @@ std::vector<Claim> claims_of(const std::vector<std::vector<Json>>& runs) {
 }  // namespace
 
 StudyPage gaussian_study(const StudyContext& context) {
-  const std::int64_t steps = context.steps(4000, 20000);
+  const std::int64_t steps = context.scale.steps;
   NetworkPlan plan{.name = "", .model = {}, .optimisation = study_optimisation(steps), .seed = 0};
-  plan.model.network = context.network("mlp:256x4", "mlp:1000x10");
+  plan.model.network = context.scale.network;
   plan.model.view = "v";
   plan.optimisation.learning_rate = context.quick ? 2e-3 : 4e-3;
-  plan.optimisation.batch = points;
+  plan.optimisation.batch = context.scale.batch;
   std::vector<std::int64_t> looks;
   for (const double part : paper_parts) looks.push_back(std::llround(part * static_cast<double>(steps)));
   const Ground ground = lay(context);
 
-  const int seeds = context.quick ? std::max(context.seed_count, 3) : context.seed_count;
+  const int seeds = context.scale.networks;
   std::vector<std::vector<Json>> runs;
   Progress::Stage stage(context.progress, "gaussian toy", seeds);
   for (int k = 0; k < seeds; ++k, stage.advance()) {

@@ -73,15 +73,15 @@ StudyPage guidance_study(const StudyContext& context) {
   if (data_options.resolution == 0) data_options.resolution = 16;
   if (data_options.subset == 0) data_options.subset = context.quick ? 2000 : 20000;
   const TrainingData data = load_training_data(data_options);
-  const std::int64_t steps = context.steps(2000, 30000), samples = context.samples(128, 1000);
+  const std::int64_t steps = context.scale.steps, samples = context.scale.samples;
   if (data.train.classes == 0 || !data.held_out || data.train.count < samples)
     throw UsageError(
         fmt::format("--study guidance: needs data with labels, held-out images and {} training images", samples));
   NetworkPlan plan{.name = "guidance", .model = {}, .optimisation = study_optimisation(steps), .seed = context.seed};
-  plan.model.network = context.network("unet:16x1", "unet-s");
+  plan.model.network = context.scale.network;
   plan.model.conditional = true;
   plan.model.label_drop = 0.1;
-  plan.optimisation.batch = context.quick ? 32 : 128;
+  plan.optimisation.batch = context.scale.batch;
   plan.optimisation.learning_rate = 2e-3;
   plan.optimisation.schedule = "cosine";
   const std::shared_ptr<NetworkScore> network = trained_network(plan, data.train, context);

@@ -86,10 +86,10 @@ StudyPage hybrid_study(const StudyContext& context) {
   if (data_options.resolution == 0) data_options.resolution = 16;
   if (data_options.subset == 0) data_options.subset = context.quick ? 1000 : 10000;
   const TrainingData data = load_training_data(data_options);
-  const std::int64_t steps = context.steps(2000, 30000), samples = context.samples(128, 1000);
+  const std::int64_t steps = context.scale.steps, samples = context.scale.samples;
   NetworkPlan plan{.name = "hybrid", .model = {}, .optimisation = study_optimisation(steps), .seed = context.seed};
-  plan.model.network = context.network("unet:16x1", "unet-s");
-  plan.optimisation.batch = context.quick ? 32 : 128;
+  plan.model.network = context.scale.network;
+  plan.optimisation.batch = context.scale.batch;
   plan.optimisation.learning_rate = 2e-3;
   plan.optimisation.schedule = "cosine";
   const std::shared_ptr<ScoreModel> network = trained_network(plan, data.train, context);

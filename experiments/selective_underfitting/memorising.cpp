@@ -165,10 +165,10 @@ StudyPage memorising_study(const StudyContext& context) {
   data_options.subset = 2 * counts.back();
   const TrainingData data = load_training_data(data_options);
   if (!data.held_out) throw UsageError("--study memorising: these data have no test split");
-  const std::int64_t steps = context.steps(1500, 30000), samples = context.samples(128, 1000);
+  const std::int64_t steps = context.scale.steps, samples = context.scale.samples;
   NetworkPlan plan{.name = "", .model = {}, .optimisation = study_optimisation(steps), .seed = 0};
-  plan.model.network = context.network("unet:16x1", "unet-s");
-  plan.optimisation.batch = context.quick ? 32 : 128;
+  plan.model.network = context.scale.network;
+  plan.optimisation.batch = context.scale.batch;
   plan.optimisation.learning_rate = 2e-3;
   plan.optimisation.schedule = "cosine";
   std::vector<Pair> pairs;

@@ -120,19 +120,24 @@ Claim fewer_bad(const Outcome& plain, const Outcome& aligned) {
           .note = fmt::format("plain {}; bootstrap over samples", with_interval(plain.bad))};
 }
 
+/// The radially equivariant network of an MLP's size; any other network stands for itself.
+std::string radial_network(const std::string& network) {
+  return network.starts_with("mlp:") ? "radial-" + network : network;
+}
+
 }  // namespace
 
 StudyPage perception_study(const StudyContext& context) {
   const data::ImageSet plane = point_set(false), polar = point_set(true);
-  const std::int64_t steps = context.steps(3000, 20000), samples = context.samples(1000, 10000);
+  const std::int64_t steps = context.scale.steps, samples = context.scale.samples;
   NetworkPlan plan{.name = "", .model = {}, .optimisation = study_optimisation(steps), .seed = context.seed};
-  plan.optimisation.batch = 256;
+  plan.optimisation.batch = context.scale.batch;
   plan.optimisation.learning_rate = 2e-3;
   plan.optimisation.schedule = "cosine";
   std::vector<Outcome> outcomes;
   Progress::Stage stage(context.progress, "perception toy", 5);
-  const auto network = [&](const char* key, const char* label, const data::ImageSet& set, const char* spec) {
-    plan.model.network = context.network(spec, spec);
+  const auto network = [&](const char* key, const char* label, const data::ImageSet& set, bool radial) {
+    plan.model.network = radial ? radial_network(context.scale.network) : context.scale.network;
     plan.name = fmt::format("perception-{}", key);
     const auto model = trained_network(plan, set, context);
     outcomes.push_back(outcome_of(key, label, *model, set, samples, context));
@@ -156,11 +161,11 @@ StudyPage perception_study(const StudyContext& context) {
     outcomes.push_back(*best);
     stage.advance();
   };
-  network("mlp", "MLP on (x, y)", plane, "mlp:128x3");
-  network("mlp_polar", "MLP on (r, cos, sin)", polar, "mlp:128x3");
+  network("mlp", "MLP on (x, y)", plane, false);
+  network("mlp_polar", "MLP on (r, cos, sin)", polar, false);
   ridge("ridge", "kernel ridge on (x, y)", [](std::span<const double> z) { return std::vector(z.begin(), z.end()); });
   ridge("ridge_polar", "kernel ridge on (r, sin, cos)", polar_features);
-  network("radial", "radially equivariant MLP", plane, "radial-mlp:128x3");
+  network("radial", "radially equivariant MLP", plane, true);
 
   StudyPage page{.results = Json::array(), .claims = {}, .add = {}};
   Table table{.columns = {"model", "copies", "between A-B or C-E", "between B and C", "elsewhere", "supervised error"},

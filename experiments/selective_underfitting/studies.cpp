@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "diffusion/data/load.h"
 #include "experiments/common/progress.h"
 #include "experiments/common/run_folder.h"
 #include "experiments/common/signals.h"
@@ -16,19 +17,38 @@ using Json = nlohmann::ordered_json;
 struct Entry {
   std::string_view name;
   Study study;
-  std::string_view quick, full;  // cost
+  const char* data;  // points that its networks see; nullptr: images of --data
+  StudyScale quick, full;
 };
-constexpr std::array studies = {
-    Entry{"gaussian", &gaussian_study, "minutes on two cores: an MLP of 4 x 256, 4,000 steps, three seeds",
-          "an MLP of 10 x 1000, 20,000 steps a seed, 5.4e13 FLOP each: for a GPU"},
-    Entry{"perception", &perception_study, "a minute on two cores: three small MLPs of 3,000 steps",
-          "ten minutes on two cores: three small MLPs of 20,000 steps"},
-    Entry{"memorising", &memorising_study, "minutes on two cores: four U-Nets of 16 channels, 1,500 steps",
-          "eight unet-s of 30,000 steps: for a GPU"},
-    Entry{"guidance", &guidance_study, "minutes on two cores: a conditional U-Net of 16 channels, 2,000 steps",
-          "a conditional unet-s of 30,000 steps: for a GPU"},
-    Entry{"hybrid", &hybrid_study, "minutes on two cores: a U-Net of 16 channels, 2,000 steps",
-          "a unet-s of 30,000 steps: for a GPU"}};
+const std::array<Entry, 5>& studies() {
+  static const std::array<Entry, 5> all = {
+      Entry{"gaussian",
+            &gaussian_study,
+            "gaussian:20",
+            {"mlp:256x4", 4000, 100, 100, 3, 18},
+            {"mlp:1000x10", 20000, 100, 100, 1, 6}},
+      Entry{"perception",
+            &perception_study,
+            "gaussian:2",
+            {"mlp:128x3", 3000, 256, 1000, 3, 3},
+            {"mlp:128x3", 20000, 256, 10000, 3, 3}},
+      Entry{"memorising",
+            &memorising_study,
+            nullptr,
+            {"unet:16x1", 1500, 32, 128, 4, 4},
+            {"unet-s", 30000, 128, 1000, 8, 8}},
+      Entry{
+          "guidance", &guidance_study, nullptr, {"unet:16x1", 2000, 32, 128, 1, 9}, {"unet-s", 30000, 128, 1000, 1, 9}},
+      Entry{
+          "hybrid", &hybrid_study, nullptr, {"unet:16x1", 2000, 32, 128, 1, 20}, {"unet-s", 30000, 128, 1000, 1, 20}}};
+  return all;
+}
+
+const Entry& entry_of(std::string_view name) {
+  const auto found = std::ranges::find(studies(), name, &Entry::name);
+  require(found != studies().end(), "no study is called {}", name);
+  return *found;
+}
 
 }  // namespace
 
@@ -83,20 +103,54 @@ std::unique_ptr<NetworkScore> trained_network(const NetworkPlan& plan, const dat
 }
 
 Study study_named(std::string_view name) {
-  const auto found = std::ranges::find(studies, name, &Entry::name);
-  return found == studies.end() ? nullptr : found->study;
+  const auto found = std::ranges::find(studies(), name, &Entry::name);
+  return found == studies().end() ? nullptr : found->study;
 }
 
 std::string known_studies() {
   std::string names;
-  for (const Entry& entry : studies) names += (names.empty() ? "" : ", ") + std::string(entry.name);
+  for (const Entry& entry : studies()) names += (names.empty() ? "" : ", ") + std::string(entry.name);
   return names;
 }
 
-std::string_view cost_of_study(std::string_view name, bool quick) {
-  const auto found = std::ranges::find(studies, name, &Entry::name);
-  require(found != studies.end(), "no study is called {}", name);
-  return quick ? found->quick : found->full;
+StudyScale scale_of_study(std::string_view name, bool quick, const StudySize& asked, int seed_count) {
+  const Entry& entry = entry_of(name);
+  StudyScale scale = quick ? entry.quick : entry.full;
+  if (!asked.network.empty()) scale.network = asked.network;
+  if (asked.steps > 0) scale.steps = asked.steps;
+  if (asked.samples > 0) scale.samples = asked.samples;
+  if (name == "gaussian" && seed_count > scale.networks) {
+    scale.samplings *= seed_count / scale.networks;
+    scale.networks = seed_count;
+  }
+  return scale;
+}
+
+RunEstimate estimate_of_study(std::string_view name, const StudyScale& scale, DataOptions data, Device device) {
+  const Entry& entry = entry_of(name);
+  data::ImageSet few;
+  if (entry.data != nullptr) {
+    few = data::load_data({.name = entry.data, .subset = 64});
+  } else {
+    if (data.resolution == 0) data.resolution = 16;
+    data.subset = 64;
+    few = load_training_data(data).train;
+  }
+  ModelOptions options;
+  options.network = scale.network;
+  OptimisationOptions optimisation = study_optimisation(scale.steps);
+  optimisation.batch = scale.batch;
+  const auto model = make_model(options, few, device, 0);
+  Trainer trainer(*model, make_objective(options, on_device(few, device), model->process()), nullptr,
+                  trainer_options(optimisation, 0));
+  const TrainingEstimate training = trainer.estimate();
+  // A sampling asks the network forty times a sample, forwards only: a third of a training sample each.
+  const double sampled = 40.0 / 3.0 * static_cast<double>(scale.samplings * scale.samples);
+  const double steps = static_cast<double>(scale.networks * scale.steps) + sampled / static_cast<double>(scale.batch);
+  return {.memory_bytes = training.bytes_fixed + scale.batch * training.bytes_per_sample,
+          .disk_bytes = scale.networks * training.checkpoint_bytes,
+          .seconds = steps * training.seconds_per_step,
+          .flops = steps * training.flops_per_step};
 }
 
 }  // namespace tweedie::experiments

@@ -10,6 +10,7 @@
 #include "diffusion/score_probe.h"
 #include "experiments/common/options.h"
 #include "experiments/common/report.h"
+#include "experiments/common/resources.h"
 #include "experiments/common/training.h"
 #include "experiments/selective_underfitting/study.h"
 
@@ -22,26 +23,24 @@ struct StudySize {
   std::int64_t samples = 0;
 };
 
-/// What these studies are given. Each has a size of its own: minutes on two cores with `quick`, else a GPU's.
+/// How large a study is: it trains by this, and the estimate before a run stands on it.
+struct StudyScale {
+  std::string network;
+  std::int64_t steps = 0, batch = 0, samples = 0;
+  int networks = 1;   // that are trained
+  int samplings = 1;  // sets of samples drawn from networks
+};
+
+/// What these studies are given.
 struct StudyContext {
-  bool quick = false;
-  StudySize size;
+  bool quick = false;  // minutes on two cores, else a GPU's size
+  StudyScale scale;
   DataOptions data;  // of the studies on images
   std::uint64_t seed = 0;
   int seed_count = 1;
   Device device;
   RunFolder& folder;
   Progress& progress;
-
-  std::string network(const char* of_quick, const char* full) const {
-    return !size.network.empty() ? size.network : quick ? of_quick : full;
-  }
-  std::int64_t steps(std::int64_t of_quick, std::int64_t full) const {
-    return size.steps > 0 ? size.steps : quick ? of_quick : full;
-  }
-  std::int64_t samples(std::int64_t of_quick, std::int64_t full) const {
-    return size.samples > 0 ? size.samples : quick ? of_quick : full;
-  }
 };
 
 /// What a study leaves: its rows of results.json, its claims, and its part of the page.
@@ -88,7 +87,9 @@ using Study = StudyPage (*)(const StudyContext&);
 Study study_named(std::string_view name);
 /// "gaussian, perception, ...".
 std::string known_studies();
-/// What a study trains and how long that took on two cores, as a run says before it starts.
-std::string_view cost_of_study(std::string_view name, bool quick);
+/// A study's own scale with what the user asked for in its place.
+StudyScale scale_of_study(std::string_view name, bool quick, const StudySize& asked, int seed_count);
+/// What it will take on this device, measured on a few training samples of its network.
+RunEstimate estimate_of_study(std::string_view name, const StudyScale& scale, DataOptions data, Device device);
 
 }  // namespace tweedie::experiments

@@ -10,6 +10,15 @@
 #include "experiments/target_variance/page.h"
 
 namespace tweedie::experiments {
+namespace {
+
+constexpr int likelihood_steps = 40;  // of Runge and Kutta, four evaluations each
+
+}  // namespace
+
+double likelihood_samples(std::int64_t count) {
+  return 2.0 * 4.0 * likelihood_steps * static_cast<double>(count);  // held-out and training images
+}
 
 nlohmann::ordered_json likelihood_of(const SweepCell& cell, const CellGround& ground, std::int64_t count, Device device,
                                      const RunFolder& folder) {
@@ -21,7 +30,7 @@ nlohmann::ordered_json likelihood_of(const SweepCell& cell, const CellGround& gr
     const Dequantised points = dequantised(images, n, 0);
     LikelihoodOptions options;
     options.probes = images.dimension() <= 16 ? 0 : 1;
-    options.steps = 40;
+    options.steps = likelihood_steps;
     options.t_start = sampling_start(model->process(), model->parameterisation());
     options.t_end = likelihood_level;
     options.on_step = [] {

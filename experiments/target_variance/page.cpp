@@ -54,6 +54,17 @@ Plot trace_plot(const VarianceStudy& part) {
   return {.panels = {trace, count}};
 }
 
+Table trace_table(const VarianceStudy& part) {
+  Table table{.columns = {"N", "t", "σ", "log-SNR", "(σ²/d) tr C", "(σ²/d)|s*|²", "effective number"}};
+  for (const TraceCurve& curve : part.traces)
+    for (std::size_t i = 0; i < curve.t.size(); ++i)
+      table.rows.push_back({std::to_string(curve.count), fmt::format("{:g}", curve.t[i]),
+                            fmt::format("{:.3g}", curve.sigma[i]), fmt::format("{:.2f}", curve.log_snr[i]),
+                            fmt::format("{:.3g}", curve.trace[i]), fmt::format("{:.3g}", curve.norm[i]),
+                            fmt::format("{:.3g}", curve.effective[i])});
+  return table;
+}
+
 /// Samples of the first seed's networks in the plane, at the ends of the dial, around the points they learned from.
 Plot scatter_plot(const VarianceStudy& part, const RunFolder& folder) {
   Plot plot{.panels = {}, .columns = 2, .panel_width = 420, .panel_height = 380};
@@ -92,18 +103,11 @@ std::vector<Picture> galleries(const VarianceStudy& part, const RunFolder& folde
 }
 
 std::string summary_of(const std::vector<Claim>& claims) {
-  const auto count = [&](Verdict verdict) {
-    return std::count_if(claims.begin(), claims.end(), [&](const Claim& claim) { return claim.verdict == verdict; });
-  };
-  return fmt::format(
-      "Is it the variance of the training target that makes diffusion models generalize (Vastola, arXiv 2504.12532), "
-      "or "
-      "does it hardly matter (Bertrand et al., arXiv 2506.03719)? Networks are trained on targets that are means of K "
-      "conditional scores, everything else equal. Of {} claims with a verdict {} hold, {} are not decided at this "
-      "scale "
-      "and {} are contradicted.",
-      count(Verdict::reproduced) + count(Verdict::not_at_this_scale) + count(Verdict::contradicted),
-      count(Verdict::reproduced), count(Verdict::not_at_this_scale), count(Verdict::contradicted));
+  return "Is it the variance of the training target that makes diffusion models generalize (Vastola, arXiv "
+         "2504.12532), "
+         "or does it hardly matter (Bertrand et al., arXiv 2506.03719)? Networks are trained on targets that are means "
+         "of K conditional scores, everything else equal." +
+         tally_of(claims);
 }
 
 }  // namespace
@@ -135,6 +139,7 @@ Report page_of(const VarianceStudy& study, const RunFolder& folder) {
     report.plot(trace_plot(part),
                 "Where the target has variance at all: at noised training images, the share of the target's square "
                 "that is noise, and how many training images the posterior holds.");
+    report.table(trace_table(part), "The same in numbers, by noise level in every convention; t = 1 is noise.");
     if (kept_shape(folder, part.cells.front()) == Shape{1, 1, 2})
       report.plot(scatter_plot(part, folder), "Samples of the first seed's networks at both ends of the dial.");
     else

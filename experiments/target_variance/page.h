@@ -36,6 +36,9 @@ constexpr double likelihood_level = 0.05;
 nlohmann::ordered_json likelihood_of(const SweepCell& cell, const CellGround& ground, std::int64_t count, Device device,
                                      const RunFolder& folder);
 
+/// What that asks of a network, in training samples (a forward and a backward pass).
+double likelihood_samples(std::int64_t count);
+
 /// Adds the curve of the score set that `options` name, unless it is there.
 void add_trace(VarianceStudy& study, const CellOptions& options, const CellGround& ground);
 
