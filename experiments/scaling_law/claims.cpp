@@ -220,9 +220,7 @@ Json results_of(const ScalingStudy& study) {
   }
   for (std::size_t i = 0; i < study.pairs.size(); ++i) {
     const ShiftPair& pair = study.pairs[i];
-    Json row = {{"network", pair.to.value("network")},
-                {"alignment", weight_of(pair.to)},
-                {"seed", pair.from.seed}};
+    Json row = {{"network", pair.to.value("network")}, {"alignment", weight_of(pair.to)}, {"seed", pair.from.seed}};
     row.update(study.shifts[i]);
     out["shift"].push_back(row);
   }

@@ -35,17 +35,20 @@ void add_family(Panel& panel, const Family& family, const Quantity& x, const Qua
 
 Panel scatter(const std::string& title, const std::string& x_label, const std::string& y_label,
               const std::vector<Family>& families, const Quantity& x, const Quantity& y) {
+  // Distances rise with the loss, and all fall with compute: the legend stands where no points are.
   Panel panel{.title = title,
               .x = {.label = x_label, .logarithmic = x.logarithmic},
               .y = {.label = y_label, .logarithmic = y.logarithmic},
-              .series = {}};
+              .series = {},
+              .legend = x.logarithmic ? Legend::bottom_left : Legend::top_left};
   int colour = 0;
   for (const Family& family : families) add_family(panel, family, x, y, colour++);
   return panel;
 }
 
 std::string distance_label(const Distance& distance) {
-  return "Frechet distance, " + distance.features + " features";
+  return distance.features == "pca" ? "Frechet distance, principal components"
+                                    : "Frechet distance, " + distance.features + " features";
 }
 
 double floor_of(const ScalingStudy& study, const Distance& distance) {
@@ -164,6 +167,20 @@ Table fit_table(const Json& fits) {
   return table;
 }
 
+/// Both families at equal loss, and at equal compute.
+Table efficiency_table(const Json& rows) {
+  Table table{.columns = {"at equal", "measure", "of", "value", "of", "value", "difference", "95 % interval"},
+              .rows = {}};
+  for (const Json& row : rows) {
+    const auto text = [&](const char* key) { return fmt::format("{:.3g}", row.at(key).get<double>()); };
+    table.rows.push_back(
+        {fmt::format("{} {:.3g}", row.at("at_equal") == "flops" ? "compute" : "loss", row.at("x").get<double>()),
+         row.at("measure"), row.at("first"), text("first_value"), row.at("second"), text("second_value"),
+         text("difference"), text("low") + " to " + text("high")});
+  }
+  return table;
+}
+
 std::string summary_of(const std::vector<Claim>& claims) {
   return "How well does a network's supervision loss foretell the quality of its samples, and does that depend on what "
          "the network is made of (Song et al., arXiv 2510.01378, figures 6 and 7)?" +
@@ -234,7 +251,12 @@ Report page_of(const ScalingStudy& study, const RunFolder& folder) {
                             {"/last/memorised_heldout/sqrt_m_half", "held-out √m < 1/2"},
                             {"/last/flops", "FLOP"}}),
                "Last looks, mean ± standard error over seeds.");
-  report.table(fit_table(results_of(study).at("fits")), "Fitted lines, with intervals of a bootstrap over networks.");
+  const Json results = results_of(study);
+  report.table(fit_table(results.at("fits")), "Fitted lines, with intervals of a bootstrap over networks.");
+  if (!results.at("efficiency").empty())
+    report.table(efficiency_table(results.at("efficiency")),
+                 "Families beside each other at one supervision loss (how well loss becomes quality) and at one "
+                 "compute (how fast loss falls): a line for each seed, differences paired by seed.");
   return report;
 }
 
