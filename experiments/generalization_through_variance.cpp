@@ -38,7 +38,7 @@ struct Choice {
 };
 
 /// Of one model of figure 2, where the parts were timed.
-constexpr double reference_seconds = 0.0085;
+constexpr double reference_seconds = 0.002;
 
 double parts_of(std::int64_t count, std::int64_t of) {
   return static_cast<double>(count) / static_cast<double>(of);
@@ -54,46 +54,46 @@ const std::vector<Choice>& choices() {
   static const std::vector<Choice> all = {
       {"figure_1",
        {"1", "Figure 1: where the target is noisy", run_figure_1},
-       1,
+       0.5,
        4e7,
        [](const PartSettings&) { return 1.0; }},
-      {"figure_2", {"2", "Figure 2: gaps on the line", run_figure_2}, 15, 4e11, by_models_and_samples},
-      {"figure_3", {"3", "Figure 3: gaps in the plane", run_figure_3}, 30, 1e12, by_models_and_samples},
+      {"figure_2", {"2", "Figure 2: gaps on the line", run_figure_2}, 5.5, 4e11, by_models_and_samples},
+      {"figure_3", {"3", "Figure 3: gaps in the plane", run_figure_3}, 12, 1e12, by_models_and_samples},
       {"naive",
        {"naive", "The naive sampler and its limit", run_naive},
-       20,
+       10,
        8e9,
        [](const PartSettings& s) { return parts_of(s.samples, 20'000) * (s.quick ? 1.0 : 2.0); }},
       {"effective_sde",
        {"effective-sde", "Frozen Gaussian noise in the place of training", run_effective_sde},
-       10,
+       1.7,
        7e10,
        by_models},
       {"linear",
        {"linear", "The covariance of linear models", run_linear},
-       15,
+       1.3,
        2e10,
        [](const PartSettings& s) { return by_models(s) * (s.quick ? 1.0 : 8.0); }},
       {"gaussianity",
        {"gaussianity", "Are the estimators Gaussian?", run_gaussianity},
-       10,
+       2.8,
        2e11,
        [](const PartSettings& s) { return by_models(s) * (s.quick ? 1.0 : 4.0); }},
       {"ntk",
        {"ntk", "Lazy networks: the tangent kernel over training", run_ntk},
-       30,
+       5,
        5e9,
        [](const PartSettings& s) { return parts_of(std::min<std::int64_t>(s.models, s.quick ? 20 : 100), 20); }},
       {"mlp",
        {"mlp", "A trained network: noisy against exact targets", run_mlp},
-       40,
+       50,
        1e12,
        [](const PartSettings& s) {
          std::int64_t steps = 0;
          for (const std::int64_t budget : s.training_steps) steps += budget;
          return parts_of(std::min<std::int64_t>(s.models, s.quick ? 8 : 24), 8) * parts_of(steps, 9500);
        }},
-      {"factors", {"factors", "Six factors", run_factors}, 20, 2e11, by_models},
+      {"factors", {"factors", "Six factors", run_factors}, 5.5, 2e11, by_models},
   };
   return all;
 }

@@ -11,7 +11,7 @@ namespace {
 std::string tick_label(double value) {
   const double exponent = std::log10(value);
   const bool power_of_ten = std::abs(exponent - std::round(exponent)) < 1e-9;
-  if (value >= 1e-3 && value < 1e5) return fmt::format("{:.4g}", value);
+  if (value >= 1e-3 && value < 1e5) return fmt::format("{:.6g}", value);
   const int whole = static_cast<int>(std::floor(exponent + 1e-9));
   if (power_of_ten) return fmt::format("10^{{{}}}", whole);
   return fmt::format("{:.3g}·10^{{{}}}", value / std::pow(10.0, whole), whole);

@@ -51,9 +51,10 @@ Panel panel_of(const NamedSet& named, double t, const std::vector<double>& fract
     points.y.push_back(named.set.point(i)[1]);
   }
   const double half = 2.0 / static_cast<double>(side - 1);  // cells are centred on the grid's points
+  const Axis axis{.from = -2.0, .to = 2.0, .ticks = {{-2.0, "−2"}, {-1.0, "−1"}, {0.0, "0"}, {1.0, "1"}, {2.0, "2"}}};
   return {.title = fmt::format("{}, t = {:g}", named.name, t),
-          .x = {.from = -2.0, .to = 2.0},
-          .y = {.from = -2.0, .to = 2.0},
+          .x = axis,
+          .y = axis,
           .series = {points},
           .heat_map = HeatMap{.rows = side,
                               .columns = side,

@@ -119,8 +119,7 @@ double deviation_of_width(std::int64_t width, std::uint64_t seed, const DrawPlan
 Part run_ntk(const PartSettings& settings) {
   const std::vector<double> times = {1.0, 10.0, 100.0, 1e3, 1e4, 1e6};
   const std::int64_t models = std::min<std::int64_t>(settings.models, settings.quick ? 20 : 100);
-  const std::vector<std::int64_t> widths =
-      settings.quick ? std::vector<std::int64_t>{64, 256, 1024} : std::vector<std::int64_t>{256, 1024, 4096};
+  const std::vector<std::int64_t> widths = {256, 1024, 4096};
   const LineBins bins;
   const DrawPlan plan{.t_min = t_min, .count = draws, .seed = settings.seed, .cell = 700};
   Part part{.results = {{"cells", Json::array()}, {"widths", Json::array()}}};

@@ -72,12 +72,14 @@ std::vector<Claim> claims_of(const VarianceStudy& study) {
                                           seed_difference(study.cells, study.results, pointer, with(target), dsm),
                                           expected, points));
     };
-    add("Null control: one posterior draw is denoising score matching", "fraction √m < 1/2: K = 1 − DSM",
-        "/memorised/sqrt_m_half", "posterior:1", Expected::no_change);
+    add("Null control: one posterior draw is denoising score matching", "fraction √m < 1/3: K = 1 − DSM",
+        "/memorised/sqrt_m_third", "posterior:1", Expected::no_change);
     add("Null control: one posterior draw is denoising score matching", "ext_error: K = 1 − DSM", "/ext_error",
         "posterior:1", Expected::no_change);
-    add("Without the target's variance a network memorises more", "fraction √m < 1/2: K = inf − DSM",
-        "/memorised/sqrt_m_half", "exact", Expected::rise);
+    for (const auto& [name, key] :
+         {std::pair{"√m < 1/3", "/memorised/sqrt_m_third"}, std::pair{"NN/2nd < 1/3", "/memorised/nn_ratio_third"}})
+      add("Without the target's variance a network memorises more", fmt::format("fraction {}: K = inf − DSM", name),
+          key, "exact", Expected::rise);
     add("Without the target's variance the supervised error is lower", "sup_error: K = inf − DSM", "/sup_error",
         "exact", Expected::fall);
     add("Without the target's variance the extrapolated error is", "ext_error: K = inf − DSM", "/ext_error", "exact",

@@ -123,7 +123,8 @@ Report page_of(const VarianceStudy& study, const RunFolder& folder) {
     report.section(fmt::format("{}, {}", name, part.cells.front().value("network")));
     Plot dial{.panels = {}, .columns = 2};
     for (const SweepMeasure& measure :
-         {SweepMeasure{"/memorised/sqrt_m_half", "memorised, √m < 1/2"},
+         {SweepMeasure{"/memorised/sqrt_m_third", "memorised, √m < 1/3"},
+          SweepMeasure{"/memorised/nn_ratio_third", "memorised, nearest / second nearest < 1/3"},
           SweepMeasure{"/sup_error", "supervised error", true}, SweepMeasure{"/ext_error", "extrapolated error", true},
           SweepMeasure{"/frechet", "Frechet distance to held-out data", true}})
       dial.panels.push_back(dial_panel(part, part.results, measure));
@@ -147,7 +148,7 @@ Report page_of(const VarianceStudy& study, const RunFolder& folder) {
     report.table(sweep_table(part.cells, part.results,
                              {{"/memorised/sqrt_m_third", "√m < 1/3"},
                               {"/memorised/sqrt_m_half", "√m < 1/2"},
-                              {"/memorised_heldout/sqrt_m_half", "held-out √m < 1/2"},
+                              {"/memorised_heldout/sqrt_m_third", "held-out √m < 1/3"},
                               {"/memorised/nn_ratio_third", "NN/2nd < 1/3"},
                               {"/frechet", "Frechet"},
                               {"/sup_error", "sup error"},

@@ -55,6 +55,14 @@ TEST(Plot, DrawsEveryKindOfPanel) {
   EXPECT_EQ(svg.find("gnuplot_plot_1a</title>"), std::string::npos);
 }
 
+TEST(Plot, PowersOfTenAreWrittenOut) {
+  Plot plot = one({.label = "s", .x = {1, 2e4}, .y = {1, 2}});
+  plot.panels[0].x.logarithmic = true;
+  const std::string svg = render_svg(plot);
+  EXPECT_NE(svg.find("10000"), std::string::npos);
+  EXPECT_EQ(svg.find("1e+04"), std::string::npos);
+}
+
 TEST(Plot, AnInsetShowsAPartAgain) {
   Plot plot = one({.label = "s", .x = {1, 2, 3}, .y = {1, 50, 90}});
   plot.panels.push_back(plot.panels.front());
