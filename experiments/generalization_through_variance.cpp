@@ -109,11 +109,12 @@ double calibration_seconds() {
 
 RunEstimate estimate_of(const std::vector<Choice>& parts, const PartSettings& settings) {
   RunEstimate estimate{.memory_bytes = 1'000'000'000, .disk_bytes = 50'000'000};
+  const double slowness = calibration_seconds() / reference_seconds;
   for (const Choice& choice : parts) {
-    estimate.seconds += choice.seconds * choice.work(settings);
+    const int threads = choice.key == "mlp" ? 1 : omp_get_max_threads();
+    estimate.seconds += choice.seconds * choice.work(settings) * slowness / threads;
     estimate.flops += choice.flops * choice.work(settings);
   }
-  estimate.seconds *= calibration_seconds() / reference_seconds / omp_get_max_threads();
   return estimate;
 }
 

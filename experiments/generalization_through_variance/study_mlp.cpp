@@ -1,3 +1,5 @@
+#include <omp.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -118,6 +120,19 @@ Outcome train(const Ground& ground, bool exact, std::int64_t steps, std::uint64_
   return outcome;
 }
 
+/// One thread while it lives: these networks' operations are too small to share, and where other processes hold the
+/// cores, threads that wait for each other take twenty times as long.
+class OneThread {
+ public:
+  OneThread() { omp_set_num_threads(1); }
+  ~OneThread() { omp_set_num_threads(before_); }
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
+
+ private:
+  int before_ = omp_get_max_threads();
+};
+
 Panel cloud(const std::string& title, const std::vector<float>& samples, const PointSet& set) {
   Series dots{.draw = Draw::points, .colour = 0}, points{.draw = Draw::points, .colour = 3};
   const std::size_t n = samples.size() / 2;
@@ -139,6 +154,7 @@ Panel cloud(const std::string& title, const std::vector<float>& samples, const P
 }  // namespace
 
 Part run_mlp(const PartSettings& settings) {
+  const OneThread alone;
   const Ground ground = lay_ground();
   const int seeds = static_cast<int>(std::min<std::int64_t>(settings.models, settings.quick ? 8 : 24));
   const std::vector<std::int64_t>& budgets = settings.training_steps;
