@@ -123,7 +123,7 @@ std::string summary_of(const std::vector<Claim>& claims) {
          tally_of(claims);
 }
 
-void run(const CommandLine& line, Options options) {
+void run(CommandLine& line, Options options) {
   const Device device = apply(options.compute);
   if (!options.run.dry_run) RunFolder::check(options.run);
   check(options);
@@ -148,12 +148,15 @@ void run(const CommandLine& line, Options options) {
                         {"samples", plan.samples},
                         {"restarts", plan.restarts}});
   }
+  // The plan's resolution is a GPU's, unless it was asked for.
+  DataOptions study_data = options.plan.data;
+  if (options.run.quick && line.app().get_option("--resolution")->count() == 0) study_data.resolution = 16;
   const auto scale_of = [&](const std::string& study) {
     return scale_of_study(study, options.run.quick, options.size, options.seed_count);
   };
   RunEstimate estimate = plans.empty() ? RunEstimate{} : estimate_of(plans, device);
   for (const std::string& name : options.studies)
-    if (study_named(name) != nullptr) estimate += estimate_of_study(name, scale_of(name), options.plan.data, device);
+    if (study_named(name) != nullptr) estimate += estimate_of_study(name, scale_of(name), study_data, device);
   announce(estimate, options.run.out);
   if (options.run.dry_run) return;
 
@@ -175,7 +178,7 @@ void run(const CommandLine& line, Options options) {
     if (study_named(name) == nullptr) continue;
     pages.push_back(study_named(name)({.quick = options.run.quick,
                                        .scale = scale_of(name),
-                                       .data = options.plan.data,
+                                       .data = study_data,
                                        .seed = options.compute.seed,
                                        .seed_count = options.seed_count,
                                        .device = device,
@@ -260,5 +263,5 @@ int main(int argc, char** argv) {
             ->check(CLI::Range(1, 100000))
             ->group("Study");
       },
-      [&](const CommandLine& line) { run(line, *options); });
+      [&](CommandLine& line) { run(line, *options); });
 }

@@ -103,7 +103,11 @@ Plot geometry_plot(const StudyOutcome& outcome) {
                            .draw = Draw::reference});
   shells.horizontal.push_back({.at = 1.0});
   // Where the two part: the whole range hides it.
-  shells.inset = Inset{.x = {.from = 0.3, .to = 0.9}, .y = {.from = 0.9, .to = 1.3}, .left = 0.46, .width = 0.46};
+  shells.inset = Inset{.x = {.from = 0.3, .to = 0.9, .ticks = {{0.3, "0.3"}, {0.6, "0.6"}, {0.9, "0.9"}}},
+                       .y = {.from = 0.9, .to = 1.3, .ticks = {{1.0, "1"}, {1.2, "1.2"}}},
+                       .left = 0.42,
+                       .width = 0.5,
+                       .height = 0.42};
   const RestartCurve& restart = outcome.findings.restart;
   Series recovered{.label = "restart finds its image", .x = restart.t, .y = restart.recovered};
   for (std::size_t i = 0; i < restart.t.size(); ++i) {
@@ -130,7 +134,7 @@ Plot geometry_plot(const StudyOutcome& outcome) {
                   .y = {.001, .053, .516, 1.0},
                   .draw = Draw::reference,
                   .colour = 2}}};
-  return {.panels = {shells, transition}};
+  return {.panels = {shells, transition}, .panel_height = 460};
 }
 
 /// Papers run time in opposite directions, so each level stands with its sigma and log-SNR.
