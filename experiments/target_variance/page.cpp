@@ -77,7 +77,8 @@ Plot scatter_plot(const VarianceStudy& part, const RunFolder& folder) {
       generated.x.push_back(samples[i]);
       generated.y.push_back(samples[i + 1]);
     }
-    Series data{.label = "training points", .x = {}, .y = {}, .draw = Draw::reference, .colour = 1};
+    // Small marks: hundreds of hollow ones would hide the samples.
+    Series data{.label = "training points", .x = {}, .y = {}, .draw = Draw::points, .colour = 1};
     const std::vector<float> points = kept_array(folder, cell, "score_set");
     for (std::size_t i = 0; i + 1 < points.size(); i += 2) {
       data.x.push_back(points[i]);
