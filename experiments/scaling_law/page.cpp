@@ -218,9 +218,11 @@ Report page_of(const ScalingStudy& study, const RunFolder& folder) {
   if (const std::vector<Family> aligned = alignment_families(families); !aligned.empty()) {
     report.section("Representation alignment");
     Plot plot{.panels = {}, .columns = 2};
-    for (const Distance& distance : distances_of(study))
+    for (const Distance& distance : distances_of(study)) {
       plot.panels.push_back(scatter("Quality against supervision loss", "supervision loss (velocity, per dimension)",
                                     distance_label(distance), aligned, loss, distance.quantity));
+      plot.panels.back().legend = Legend::below;  // long labels would hide lines
+    }
     if (!study.pairs.empty()) plot.panels.push_back(shift_panel(study));
     report.plot(plot,
                 "Networks aligned with the teacher's patches beside the same network without. Shift: |v − v'|² between "
