@@ -2,8 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
 #include <fstream>
+#include <span>
 
 #include "experiments/common/html.h"
 #include "kernels/runtime/error.h"
@@ -14,9 +14,8 @@ namespace tweedie::experiments {
 namespace {
 
 std::vector<std::byte> bytes(const std::string& text) {
-  std::vector<std::byte> out(text.size());
-  std::memcpy(out.data(), text.data(), text.size());
-  return out;
+  const auto view = std::as_bytes(std::span(text));
+  return {view.begin(), view.end()};
 }
 
 TEST(Html, Base64IsThatOfRfc4648) {
