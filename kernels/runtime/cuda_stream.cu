@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <mutex>
 
 #include "kernels/runtime/caching_allocator.h"
@@ -56,68 +55,10 @@ void check_cuda(cudaError_t status, std::string_view operation, const char* file
           cudaGetErrorName(status), file, line);
 }
 
-PinnedStaging::~PinnedStaging() {
-  for (const Half& half : halves_) {
-    if (half.data == nullptr) continue;
-    (void)cudaEventDestroy(half.copied);
-    (void)cudaFreeHost(half.data);
-  }
-}
-
-PinnedStaging::Half& PinnedStaging::next() {
-  Half& half = halves_[turn_];
-  turn_ = 1 - turn_;
-  if (half.data == nullptr) {
-    void* data = nullptr;
-    check_cuda(cudaMallocHost(&data, half_bytes), "pinned staging memory");
-    check_cuda(cudaEventCreateWithFlags(&half.copied, cudaEventDisableTiming), "pinned staging memory");
-    half.data = static_cast<std::byte*>(data);
-  } else {
-    check_cuda(cudaEventSynchronize(half.copied), "pinned staging memory");
-  }
-  return half;
-}
-
-void PinnedStaging::to_device(cudaStream_t stream, void* to, const void* from, std::size_t bytes) {
-  for (std::size_t at = 0; at < bytes; at += half_bytes) {
-    const std::size_t count = std::min(half_bytes, bytes - at);
-    Half& half = next();
-    std::memcpy(half.data, static_cast<const std::byte*>(from) + at, count);
-    check_cuda(cudaMemcpyAsync(static_cast<std::byte*>(to) + at, half.data, count, cudaMemcpyHostToDevice, stream),
-               "copy from host");
-    check_cuda(cudaEventRecord(half.copied, stream), "copy from host");
-  }
-}
-
-void PinnedStaging::to_host(cudaStream_t stream, void* to, const void* from, std::size_t bytes) {
-  // One piece is in flight while the one before it is copied out.
-  Half* flying = nullptr;
-  std::size_t flying_at = 0, flying_count = 0;
-  const auto land = [&] {
-    if (flying == nullptr) return;
-    check_cuda(cudaEventSynchronize(flying->copied), "copy to host");
-    std::memcpy(static_cast<std::byte*>(to) + flying_at, flying->data, flying_count);
-  };
-  for (std::size_t at = 0; at < bytes; at += half_bytes) {
-    const std::size_t count = std::min(half_bytes, bytes - at);
-    Half& half = next();
-    check_cuda(
-        cudaMemcpyAsync(half.data, static_cast<const std::byte*>(from) + at, count, cudaMemcpyDeviceToHost, stream),
-        "copy to host");
-    check_cuda(cudaEventRecord(half.copied, stream), "copy to host");
-    land();
-    flying = &half;
-    flying_at = at;
-    flying_count = count;
-  }
-  land();
-}
-
-CudaStream::CudaStream(int index) : index_(index) {
+CudaStream::CudaStream(int index) : index_(index), allocator_(CudaAllocator::make()) {
   check_cuda(cudaSetDevice(index), "cudaSetDevice");
   check_cuda(cudaGetDeviceProperties(&properties_, index), "cudaGetDeviceProperties");
   check_cuda(cudaStreamCreateWithFlags(&handle_, cudaStreamNonBlocking), "cudaStreamCreate");
-  allocator_ = CudaAllocator::make();
 }
 
 void CudaStream::check(cudaError_t status, std::string_view what, const char* file, int line) const {
@@ -186,6 +127,10 @@ Stream& make_cuda_stream(int index) {
     require(problem.empty(), "device cuda:{}: {}", index, problem);
     stream = new CudaStream(index);
   }
+  // Whoever asks for a stream is about to use it: its device's context is then the current one.
+  static thread_local int current = -1;
+  if (current != index) check_cuda(cudaSetDevice(index), "cudaSetDevice");
+  current = index;
   return *stream;
 }
 

@@ -5,31 +5,9 @@
 #include <vector>
 
 #include "kernels/runtime/cuda.h"
+#include "kernels/runtime/pinned_staging.h"
 
 namespace tweedie {
-
-/// Pinned host memory that bytes pass through between the host and a device, so that a copy does not wait for the
-/// device: two halves, each free again once the copy that used it has ended.
-class PinnedStaging {
- public:
-  PinnedStaging() = default;
-  ~PinnedStaging();
-  PinnedStaging(const PinnedStaging&) = delete;
-  PinnedStaging& operator=(const PinnedStaging&) = delete;
-  void to_device(cudaStream_t stream, void* to, const void* from, std::size_t bytes);
-  void to_host(cudaStream_t stream, void* to, const void* from, std::size_t bytes);
-
- private:
-  static constexpr std::size_t half_bytes = std::size_t{4} << 20;
-  struct Half {
-    std::byte* data = nullptr;
-    cudaEvent_t copied = nullptr;
-  };
-  Half& next();
-
-  Half halves_[2];
-  int turn_ = 0;
-};
 
 /// Pinned host memory of the copies that a graph makes when it is launched: all of them stand until it has ended.
 class PinnedArena {
@@ -70,6 +48,7 @@ class CudaStream final : public Stream {
   /// Host copies go through `arena` from here on, until the capture ends.
   void begin_capture(PinnedArena& arena);
   cudaGraph_t end_capture();
+  bool capturing() const { return arena_ != nullptr; }
 
  private:
   void check(cudaError_t status, std::string_view what, const char* file = __builtin_FILE(),
@@ -79,10 +58,15 @@ class CudaStream final : public Stream {
   cudaStream_t handle_ = nullptr;
   cudaDeviceProp properties_ = {};
   std::unique_ptr<Allocator> allocator_;
-  PinnedStaging staging_;
+  PinnedStaging staging_{*allocator_};
   PinnedArena* arena_ = nullptr;  // while capturing
   std::string_view last_operation_;
   Shape last_shape_;
 };
+
+/// Whether the stream's work is being captured as a graph: nothing may be timed or read back.
+inline bool is_capturing(Stream& stream) {
+  return static_cast<CudaStream&>(stream).capturing();
+}
 
 }  // namespace tweedie

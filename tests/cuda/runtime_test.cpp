@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstring>
 #include <numeric>
 #include <vector>
@@ -56,6 +57,25 @@ TEST(CudaStream, SourceMayChangeOnceACopyIsIssued) {
   values.assign(1000, 0.0f);
   const Floats second(values);
   EXPECT_EQ(first.values(), before);
+}
+
+// More than the staging ring holds, each copy over the one before it and read by a kernel in between: a copy that came
+// too early, too late or from a place that was used again would be seen, on a device that works beside the host.
+TEST(CudaStream, ManyCopiesOfEverySizeArriveInOrder) {
+  constexpr std::int64_t largest = 300000;
+  const Floats target{std::vector<float>(largest)}, sum{std::vector<float>(largest)};
+  std::vector<float> expected(largest), values(largest);
+  const auto part = [](const Floats& floats, std::int64_t count) { return Array{floats.array().data, Shape{count}}; };
+  for (int i = 0; i < 64; ++i) {
+    const std::int64_t count = std::array<std::int64_t, 4>{1, 1000, 20000, largest}[static_cast<std::size_t>(i % 4)];
+    for (std::int64_t k = 0; k < count; ++k) {
+      values[static_cast<std::size_t>(k)] = static_cast<float>(i + k % 7);
+      expected[static_cast<std::size_t>(k)] += values[static_cast<std::size_t>(k)];
+    }
+    cuda().copy_from_host(target.array().data, values.data(), static_cast<std::size_t>(count) * sizeof(float));
+    scale_add(cuda(), {.a = part(sum, count), .b = part(target, count), .out = part(sum, count), .scale_b = 1.0});
+  }
+  EXPECT_EQ(sum.values(), expected);
 }
 
 TEST(CudaStream, CopiesAndZeroesOnTheDevice) {
