@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <functional>
+#include <optional>
 #include <regex>
 
 #include "diffusion/trainer.h"
@@ -13,7 +14,9 @@
 #include "experiments/common/training.h"
 #include "kernels/all_cases.h"
 #include "kernels/matmul/matmul.h"
+#include "kernels/runtime/cuda_choices.h"
 #include "kernels/runtime/device_timer.h"
+#include "kernels/runtime/library.h"
 #include "kernels/runtime/parallel.h"
 
 namespace tweedie::experiments {
@@ -28,9 +31,32 @@ struct Options {
   bool once = false;
 };
 
+/// The library that has a second implementation of an operation on cuda, and what a benchmark of it is called.
+struct Second {
+  CudaLibrary library;
+  const char* name;
+};
+std::optional<Second> second_of(const OperationCase& operation) {
+  if (operation.operation == "matmul") return Second{CudaLibrary::cublas, "cublas"};
+  if (operation.operation.starts_with("conv2d_")) return Second{CudaLibrary::cudnn, "cudnn"};
+  return std::nullopt;
+}
+
+/// Products and convolutions by the libraries alone while this lives.
+class ByLibraries {
+ public:
+  ByLibraries() { cuda_choices().matmul = cuda_choices().conv2d = Implementation::library; }
+  ~ByLibraries() { cuda_choices() = before_; }
+  ByLibraries(const ByLibraries&) = delete;
+  ByLibraries& operator=(const ByLibraries&) = delete;
+
+ private:
+  CudaChoices before_ = cuda_choices();
+};
+
 /// What this machine does at best, measured in this run: every kernel is shown as a share of these.
 struct Ceilings {
-  double gemm_flops = 0.0;  // per second: matrix_multiply of 2048 x 2048 matrices
+  double gemm_flops = 0.0;  // per second: matrix_multiply of 2048 x 2048 matrices, by cuBLAS too where there is one
   double copy_bytes = 0.0;  // per second, read and written: a copy of 256 MiB by all threads
 };
 
@@ -53,8 +79,17 @@ Ceilings measure_ceilings(Device device) {
   multiply();
   copy();
   // Other work on a shared machine only slows things down, so the best of several is the machine's own rate.
-  for (int i = 0; i < 15; ++i) {
+  const bool cublas = why_unavailable(CudaLibrary::cublas, device).empty();
+  const auto measure_gemm = [&] {
     ceilings.gemm_flops = std::max(ceilings.gemm_flops, 2.0 * side * side * side / seconds_on_device(stream, multiply));
+  };
+  for (int i = 0; i < 15; ++i) {
+    measure_gemm();
+    if (cublas) {
+      const ByLibraries by_libraries;
+      if (i == 0) multiply();
+      measure_gemm();
+    }
     ceilings.copy_bytes =
         std::max(ceilings.copy_bytes, 2.0 * static_cast<double>(bytes) / seconds_on_device(stream, copy));
   }
@@ -208,7 +243,7 @@ std::string training_step_name(const std::string& preset, std::int64_t batch) {
 
 /// Throws UsageError unless the filter is an expression that some benchmark's name matches. The benchmark library would
 /// say so too, in its own way, and only once the ceilings are measured.
-void check_filter(const std::string& filter, const std::vector<OperationCase>& cases) {
+void check_filter(const std::string& filter, const std::vector<OperationCase>& cases, Device device) {
   const bool inverted = filter.starts_with('-');  // as the library has it
   std::regex expression;
   try {
@@ -220,8 +255,13 @@ void check_filter(const std::string& filter, const std::vector<OperationCase>& c
     return std::regex_search(name + "/manual_time", expression) != inverted;
   };
   bool any = false;
-  for (const OperationCase& operation : cases)
-    any = any || (operation.level == CaseLevel::benchmark && matches(operation.operation + "/" + operation.label));
+  for (const OperationCase& operation : cases) {
+    if (operation.level != CaseLevel::benchmark) continue;
+    const std::string name = operation.operation + "/" + operation.label;
+    const auto second = second_of(operation);
+    any = any || matches(name);
+    any = any || (second && why_unavailable(second->library, device).empty() && matches(name + "/" + second->name));
+  }
   for (const auto& [preset, batch] : training_steps) any = any || matches(training_step_name(preset, batch));
   if (!any) throw UsageError(fmt::format("--filter '{}' matches no benchmark; --list shows them", filter));
 }
@@ -229,7 +269,7 @@ void check_filter(const std::string& filter, const std::vector<OperationCase>& c
 void run(const Options& options) {
   const Device device = apply(options.compute);
   const std::vector<OperationCase> cases = all_cases();
-  check_filter(options.filter, cases);
+  check_filter(options.filter, cases, device);
   if (options.once) return run_once(cases, options.filter, device);
   std::vector<std::string> arguments = {
       "kernel_bench", "--benchmark_filter=" + options.filter, "--benchmark_format=" + options.format,
@@ -248,13 +288,20 @@ void run(const Options& options) {
     benchmark::AddCustomContext("threads", std::to_string(omp_get_max_threads()));
     benchmark::AddCustomContext("device", std::string(name_of(device.kind)));
   }
-  for (const OperationCase& operation : cases)
-    if (operation.level == CaseLevel::benchmark)
-      benchmark::RegisterBenchmark(
-          (operation.operation + "/" + operation.label).c_str(),
-          [&operation, device, &ceilings](benchmark::State& state) { run_case(state, operation, device, ceilings); })
-          ->UseManualTime()
-          ->Unit(benchmark::kMillisecond);
+  for (const OperationCase& operation : cases) {
+    if (operation.level != CaseLevel::benchmark) continue;
+    const std::string name = operation.operation + "/" + operation.label;
+    const auto add = [](const std::string& benchmark_name, const auto& function) {
+      benchmark::RegisterBenchmark(benchmark_name.c_str(), function)->UseManualTime()->Unit(benchmark::kMillisecond);
+    };
+    add(name,
+        [&operation, device, &ceilings](benchmark::State& state) { run_case(state, operation, device, ceilings); });
+    if (const auto second = second_of(operation); second && why_unavailable(second->library, device).empty())
+      add(name + "/" + second->name, [&operation, device, &ceilings](benchmark::State& state) {
+        const ByLibraries by_libraries;
+        run_case(state, operation, device, ceilings);
+      });
+  }
   for (const auto& [preset, batch] : training_steps)
     benchmark::RegisterBenchmark(
         training_step_name(preset, batch).c_str(),
@@ -278,6 +325,8 @@ int main(int argc, char** argv) {
        .description = "Times every kernel, and whole training steps, beside this machine's own GEMM and copy rates.",
        .examples = {{"kernel_bench --filter group_norm", "the kernels whose name contains group_norm"},
                     {"kernel_bench --filter train_step/unet-s/128", "a whole training step"},
+                    {"kernel_bench --device cuda --filter conv2d",
+                     "convolutions on a GPU, and beside each its second implementation by cuDNN where there is one"},
                     {"kernel_bench --format json > bench.json", "everything, for a program to read"}},
        .stops_when_asked = false},
       [&](CommandLine& line) {

@@ -9,6 +9,7 @@
 #include "experiments/common/build_info.h"
 #include "experiments/common/command_line.h"
 #include "experiments/common/html.h"
+#include "experiments/common/options.h"
 #include "experiments/common/report_style.h"
 #include "kernels/runtime/error.h"
 #include "nn/io/file.h"
@@ -193,6 +194,7 @@ std::vector<std::pair<std::string, std::string>> run_facts(const CommandLine& li
       {"Command", line.command()},
       {"Device", device},
       {"Precision", precision},
+      {"Algorithms", algorithms_on(device == "cuda" ? DeviceKind::cuda : DeviceKind::cpu)},
       {"Threads", std::to_string(omp_get_max_threads())},
       {"Seed", std::to_string(seed)},
       {"Revision", git_revision()},

@@ -77,7 +77,8 @@ class Report {
   int figures_ = 0, tables_ = 0;
 };
 
-/// Rows for Report::facts that every run has: command, device, threads, precision, seed, revision, build, host, date.
+/// Rows for Report::facts that every run has: command, device, precision, algorithms, threads, seed, revision, build,
+/// host, date.
 std::vector<std::pair<std::string, std::string>> run_facts(const CommandLine& line, const std::string& device,
                                                            const std::string& precision, std::uint64_t seed);
 

@@ -4,8 +4,7 @@
 #include "kernels/matmul/gemm_simt.cuh"
 #include "kernels/runtime/cuda_choices.h"
 
-namespace tweedie {
-namespace conv2d_cuda {
+namespace tweedie::conv2d_cuda {
 namespace {
 
 /// Whether float32 operands go to CUDA cores; throws Error at a type that no kernel takes.
@@ -35,10 +34,4 @@ void filter_gradient_native(Stream& stream, const Conv2dFilterGradient& argument
   (arguments.x.dtype == DType::bfloat16 ? filter_gradient_bfloat16 : filter_gradient_tf32)(stream, arguments);
 }
 
-}  // namespace conv2d_cuda
-
-static const bool registered = conv2d_forward.implement(DeviceKind::cuda, &conv2d_cuda::forward_native) &&
-                               conv2d_data_gradient.implement(DeviceKind::cuda, &conv2d_cuda::data_gradient_native) &&
-                               conv2d_filter_gradient.implement(DeviceKind::cuda, &conv2d_cuda::filter_gradient_native);
-
-}  // namespace tweedie
+}  // namespace tweedie::conv2d_cuda

@@ -121,10 +121,10 @@ class BlockOfPoints {
       const std::int64_t width = std::min(capacity_, data_.rows - first);
       launch(stream_, {name, shape_, blocks_for(stream_, width * d), block_size}, &tile_kernel, data_, first,
              static_cast<int>(width), tile_, norms_);
-      matmul_native_cuda(stream_, {.a = {queries, Shape({1, rows * data_.copies, d})},
-                                   .b = {tile_, Shape({1, width, d})},
-                                   .c = {products_, Shape({1, rows * data_.copies, width})},
-                                   .transpose_b = true});
+      matmul_float32_cuda(stream_, {.a = {queries, Shape({1, rows * data_.copies, d})},
+                                    .b = {tile_, Shape({1, width, d})},
+                                    .c = {products_, Shape({1, rows * data_.copies, width})},
+                                    .transpose_b = true});
       take(first, static_cast<int>(width));
     }
   }
@@ -141,9 +141,9 @@ class BlockOfPoints {
       launch(stream_, {name, shape_, blocks, block_size}, &gather_kernel, data_, points_, list_, listed, products_,
              norms_, first, width, dense);
       if (!dense) return;
-      matmul_native_cuda(stream_, {.a = {products_, Shape({1, listed * data_.copies, width})},
-                                   .b = {tile_, Shape({1, width, d})},
-                                   .c = {sums_, Shape({1, listed * data_.copies, d})}});
+      matmul_float32_cuda(stream_, {.a = {products_, Shape({1, listed * data_.copies, width})},
+                                    .b = {tile_, Shape({1, width, d})},
+                                    .c = {sums_, Shape({1, listed * data_.copies, d})}});
       launch(stream_, {name, shape_, blocks_for(stream_, listed * d), block_size}, &add_dense_kernel, data_, points_,
              list_, listed, sums_);
     });

@@ -5,14 +5,11 @@
 #include "kernels/runtime/cuda_choices.h"
 
 namespace tweedie {
-namespace {
 
-void matmul_simt(Stream& stream, const Matmul& arguments) {
+void matmul_float32_cuda(Stream& stream, const Matmul& arguments) {
   gemm::with_problem<float>(
       arguments, [&](const auto& problem) { gemm::simt_gemm(stream, "matmul", arguments.c.shape, problem); });
 }
-
-}  // namespace
 
 void matmul_native_cuda(Stream& stream, const Matmul& arguments) {
   if (arguments.c.count() == 0) return;
@@ -20,9 +17,7 @@ void matmul_native_cuda(Stream& stream, const Matmul& arguments) {
   require(arguments.a.dtype == DType::float32, "matmul: a is {}, expected float32 or bfloat16 on cuda",
           name_of(arguments.a.dtype));
   if (cuda_choices().tf32) return matmul_tf32_cuda(stream, arguments);
-  matmul_simt(stream, arguments);
+  matmul_float32_cuda(stream, arguments);
 }
-
-static const bool registered = matrix_multiply.implement(DeviceKind::cuda, &matmul_native_cuda);
 
 }  // namespace tweedie

@@ -9,6 +9,13 @@ namespace tweedie {
 /// tensor cores.
 void matmul_native_cuda(Stream& stream, const Matmul& arguments);
 
+/// By cuBLASLt, with the same numerics: float32 sums, rounded once; TF32 only where it is asked for. Throws Error where
+/// the library cannot be used (library.h) or takes no such product.
+void matmul_cublas(Stream& stream, const Matmul& arguments);
+
+/// Float32 on CUDA cores, whatever the choices are: for results that a rounding of operands would spoil. c is not
+/// empty.
+void matmul_float32_cuda(Stream& stream, const Matmul& arguments);
 void matmul_bfloat16_cuda(Stream& stream, const Matmul& arguments);
 void matmul_tf32_cuda(Stream& stream, const Matmul& arguments);
 

@@ -1,8 +1,12 @@
 // cuda_tests [--list-operations] [--smallest] [--gtest_...]: every CUDA case. It needs a device: a GPU, or vgpu-run.
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <string>
 #include <string_view>
 
 #include "kernels/runtime/operation.h"
@@ -41,5 +45,12 @@ int main(int count, char** arguments) {
       return 1;
     }
   }
-  return RUN_ALL_TESTS();
+  // Choices that the tests measure are theirs alone.
+  const auto choices =
+      std::filesystem::temp_directory_path() / ("tweedie-autotune-" + std::to_string(getpid()) + ".json");
+  setenv("TWEEDIE_AUTOTUNE_FILE", choices.c_str(), 1);
+  const int result = RUN_ALL_TESTS();
+  std::error_code error;
+  std::filesystem::remove(choices, error);
+  return result;
 }

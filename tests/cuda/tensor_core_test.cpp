@@ -3,6 +3,7 @@
 #include <set>
 
 #include "kernels/conv2d/conv2d_cases.h"
+#include "kernels/empirical_score/empirical_score_cases.h"
 #include "kernels/matmul/matmul_cases.h"
 #include "kernels/runtime/cuda_choices.h"
 #include "tests/cuda/options.h"
@@ -73,6 +74,20 @@ TEST(TensorCoreNumerics, Tf32IsUsedOnlyWhenAsked) {
   EXPECT_EQ(product(false), value);
   EXPECT_EQ(product(true), 1.0f + 0x1p-10f);
   stream.allocator().release(memory);
+}
+
+TEST(TensorCoreNumerics, Tf32LeavesTheEmpiricalScoreAlone) {
+  int tried = 0;
+  for (const OperationCase& operation_case : empirical_score_cases()) {
+    if (operation_case.level != CaseLevel::quick || operation_case.operation != "evaluate_empirical_score") continue;
+    if (++tried > (cuda_test_options().smallest ? 1 : 3)) break;
+    cuda_choices().tf32 = true;
+    for (const std::string& failure :
+         check_parity(operation_case, {DeviceKind::cuda, 0}, Alignment::allocator).failures)
+      ADD_FAILURE() << operation_case.label << ": " << failure;
+    cuda_choices() = {};
+  }
+  EXPECT_GT(tried, 0);
 }
 
 }  // namespace

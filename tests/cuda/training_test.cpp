@@ -5,6 +5,8 @@
 
 #include "diffusion/samplers.h"
 #include "diffusion/trainer.h"
+#include "kernels/runtime/cuda_choices.h"
+#include "kernels/runtime/library.h"
 #include "kernels/runtime/random.h"
 #include "nn/mlp.h"
 #include "nn/unet.h"
@@ -96,24 +98,30 @@ double largest_difference(const std::vector<float>& a, const std::vector<float>&
   return largest;
 }
 
-class CudaTraining : public testing::TestWithParam<MakeNetwork> {};
-
-TEST_P(CudaTraining, ThreeStepsEqualThoseOfTheCpu) {
-  const Trained expected = train(GetParam(), cpu, false), got = train(GetParam(), cuda, false);
-  ASSERT_EQ(got.losses.size(), 3u);
-  for (std::size_t step = 0; step < 3; ++step) {
-    EXPECT_NEAR(got.losses[step], expected.losses[step], 2e-6 * expected.losses[step]) << "step " << step;
-    EXPECT_NEAR(got.norms[step], expected.norms[step], 1e-5 * expected.norms[step]) << "step " << step;
+class CudaTraining : public testing::TestWithParam<MakeNetwork> {
+ protected:
+  ~CudaTraining() override { cuda_choices() = {}; }
+  /// Products by cuBLAS and convolutions by cuDNN from here on; says why not where they cannot be used.
+  std::string use_libraries() {
+    for (const CudaLibrary library : {CudaLibrary::cublas, CudaLibrary::cudnn})
+      if (std::string problem = why_unavailable(library, cuda); !problem.empty()) return problem;
+    cuda_choices() = {.matmul = Implementation::library, .conv2d = Implementation::library};
+    return {};
   }
-  // Three steps move a weight by up to 3e-4 (the gradients are clipped to a norm of 0.5).
-  const double weights = largest_difference(got.weights, expected.weights);
-  EXPECT_LT(weights, 3e-7);
-  EXPECT_LT(largest_difference(got.averages, expected.averages), 3e-7);
-  RecordProperty("largest_weight_difference", std::to_string(weights));
-}
-
-TEST_P(CudaTraining, GraphsGiveTheBitsOfEagerSteps) {
-  for (const std::int64_t micro_batch : {0, 4}) {
+  void expect_steps_of_the_cpu() {
+    const Trained expected = train(GetParam(), cpu, false), got = train(GetParam(), cuda, false);
+    ASSERT_EQ(got.losses.size(), 3u);
+    for (std::size_t step = 0; step < 3; ++step) {
+      EXPECT_NEAR(got.losses[step], expected.losses[step], 2e-6 * expected.losses[step]) << "step " << step;
+      EXPECT_NEAR(got.norms[step], expected.norms[step], 1e-5 * expected.norms[step]) << "step " << step;
+    }
+    // Three steps move a weight by up to 3e-4 (the gradients are clipped to a norm of 0.5).
+    const double weights = largest_difference(got.weights, expected.weights);
+    EXPECT_LT(weights, 3e-7);
+    EXPECT_LT(largest_difference(got.averages, expected.averages), 3e-7);
+    RecordProperty("largest_weight_difference", std::to_string(weights));
+  }
+  void expect_bits_of_eager_steps(std::int64_t micro_batch) {
     const Trained eager = train(GetParam(), cuda, false, micro_batch);
     const Trained graph = train(GetParam(), cuda, true, micro_batch);
     EXPECT_EQ(graph.weights, eager.weights);
@@ -121,6 +129,29 @@ TEST_P(CudaTraining, GraphsGiveTheBitsOfEagerSteps) {
     EXPECT_EQ(graph.losses, eager.losses);
     EXPECT_EQ(graph.norms, eager.norms);
   }
+};
+
+TEST_P(CudaTraining, ThreeStepsEqualThoseOfTheCpu) {
+  expect_steps_of_the_cpu();
+}
+
+TEST_P(CudaTraining, ThreeStepsByTheLibrariesEqualThoseOfTheCpu) {
+  if (const std::string problem = use_libraries(); !problem.empty()) GTEST_SKIP() << problem;
+  const std::int64_t products = calls_of(CudaLibrary::cublas), convolutions = calls_of(CudaLibrary::cudnn);
+  expect_steps_of_the_cpu();
+  EXPECT_GT(calls_of(CudaLibrary::cublas), products);
+  if (GetParam() == &make_unet) {
+    EXPECT_GT(calls_of(CudaLibrary::cudnn), convolutions);
+  }
+}
+
+TEST_P(CudaTraining, GraphsGiveTheBitsOfEagerSteps) {
+  for (const std::int64_t micro_batch : {0, 4}) expect_bits_of_eager_steps(micro_batch);
+}
+
+TEST_P(CudaTraining, GraphsOfLibraryCallsGiveTheBitsOfEagerSteps) {
+  if (const std::string problem = use_libraries(); !problem.empty()) GTEST_SKIP() << problem;
+  expect_bits_of_eager_steps(0);
 }
 
 std::vector<float> sampled(MakeNetwork make, Device device, const std::string& name, bool graph) {
