@@ -11,6 +11,11 @@ double flops_of(ActivationKind kind) {
 
 }  // namespace
 
+std::string_view name_of(ActivationKind kind) {
+  constexpr std::string_view names[] = {"silu", "gelu", "gelu_tanh", "relu"};
+  return names[static_cast<int>(kind)];
+}
+
 void validate(const ActivationForward& arguments) {
   require(static_cast<bool>(arguments.x), "activation_forward: operand x is missing");
   require_shape("activation_forward", "y", arguments.y, arguments.x.shape);

@@ -1,4 +1,4 @@
-#include "kernels/activation/activation.h"
+#include "kernels/activation/activation_cpu.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/activation/activation_cpu.cpp"
@@ -168,11 +168,7 @@ HWY_EXPORT(backward);
 constexpr std::int64_t grain = 16384;  // elements worth waking a thread for
 
 void forward_cpu(Stream&, const ActivationForward& arguments) {
-  const float* x = arguments.x.as<float>();
-  float* y = arguments.y.as<float>();
-  parallel_for(arguments.x.count(), grain, [&](std::int64_t first, std::int64_t last) {
-    HWY_DYNAMIC_DISPATCH(forward)(arguments.kind, x + first, y + first, last - first);
-  });
+  activate_on_cpu(arguments);
 }
 
 void backward_cpu(Stream&, const ActivationBackward& arguments) {
@@ -189,5 +185,14 @@ const bool registered = activation_forward.implement(DeviceKind::cpu, &forward_c
                         activation_backward.implement(DeviceKind::cpu, &backward_cpu);
 
 }  // namespace
+
+void activate_on_cpu(const ActivationForward& arguments) {
+  const float* x = arguments.x.as<float>();
+  float* y = arguments.y.as<float>();
+  parallel_for(arguments.x.count(), grain, [&](std::int64_t first, std::int64_t last) {
+    HWY_DYNAMIC_DISPATCH(forward)(arguments.kind, x + first, y + first, last - first);
+  });
+}
+
 }  // namespace tweedie
 #endif  // HWY_ONCE

@@ -1,4 +1,5 @@
 #include "kernels/activation/activation.cuh"
+#include "kernels/activation/activation_cuda.h"
 #include "kernels/runtime/cuda.h"
 #include "kernels/runtime/kernel.cuh"
 
@@ -14,12 +15,16 @@ __global__ void activation_forward_kernel(ActivationKind kind, const float* x, f
   });
 }
 
-void activation_forward_cuda(Stream& stream, const ActivationForward& arguments) {
+}  // namespace
+
+void activate_on_cuda(Stream& stream, const ActivationForward& arguments) {
   const float* x = arguments.x.as<float>();
   float* y = arguments.y.as<float>();
   launch_packed(stream, "activation_forward", arguments.x.shape, aligned_16(x, y), &activation_forward_kernel<4>,
                 &activation_forward_kernel<1>, arguments.kind, x, y, arguments.x.count());
 }
+
+namespace {
 
 template <int width>
 __global__ void activation_backward_kernel(ActivationKind kind, const float* x, const float* grad_y, float* grad_x,
@@ -41,7 +46,7 @@ void activation_backward_cuda(Stream& stream, const ActivationBackward& argument
                 arguments.write == Write::accumulate, arguments.x.count());
 }
 
-const bool registered = activation_forward.implement(DeviceKind::cuda, &activation_forward_cuda) &&
+const bool registered = activation_forward.implement(DeviceKind::cuda, &activate_on_cuda) &&
                         activation_backward.implement(DeviceKind::cuda, &activation_backward_cuda);
 
 }  // namespace

@@ -55,7 +55,7 @@ std::int64_t conv2d_output_extent(std::int64_t in, std::int64_t kernel, int stri
 }
 
 void validate(const Conv2dForward& arguments) {
-  const auto& [x, weight, bias, residual, y, geometry] = arguments;
+  const auto& [x, weight, bias, residual, y, geometry, activation] = arguments;
   validate_shapes({"conv2d_forward", "x", x, "weight", weight, "y", y}, geometry);
   require_optional_shape("conv2d_forward", "bias", bias, Shape({weight.shape[0]}));
   require_optional_shape("conv2d_forward", "residual", residual, y.shape);

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <optional>
+
+#include "kernels/activation/activation.h"
 #include "kernels/runtime/operation.h"
 
 namespace tweedie {
@@ -16,11 +19,12 @@ std::int64_t conv2d_output_extent(std::int64_t in, std::int64_t kernel, int stri
 // Three entry points, one a direction; no caller has to know which library layout suits which. Cross-correlation, as in
 // every deep-learning library. x (N, H, W, I), weight (O, kernel_h, kernel_w, I), y (N, OH, OW, O): channels last.
 
-/// y = conv(x, weight) [+ bias (O)] [+ residual, same shape as y; may be y itself].
+/// y = f(conv(x, weight) [+ bias (O)] [+ residual, same shape as y; may be y itself]), f an activation, optional.
 /// bytes: x + weight + bias + residual + y; flops: 2 N OH OW O kernel_h kernel_w I.
 struct Conv2dForward {
   Array x, weight, bias, residual, y;
   Conv2dGeometry geometry;
+  std::optional<ActivationKind> activation;
 };
 void validate(const Conv2dForward& arguments);
 double flops(const Conv2dForward& arguments);

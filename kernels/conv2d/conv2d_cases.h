@@ -31,24 +31,27 @@ struct Conv2dCase {
 /// How a forward case treats the residual: absent, its own array, or y itself.
 enum class Residual : std::uint8_t { none, separate, in_place };
 
-inline OperationCase forward_case(const Conv2dCase& c, bool bias, Residual residual) {
+inline OperationCase forward_case(const Conv2dCase& c, bool bias, Residual residual,
+                                  std::optional<ActivationKind> activation = {}) {
   OperationCase out{.operation = std::string(conv2d_forward.name()), .label = c.label(), .level = c.level};
   if (bias) out.label += " bias";
   if (residual != Residual::none) out.label += residual == Residual::separate ? " residual" : " in-place";
+  if (activation) out.label += fmt::format(" {}", name_of(*activation));
   const Role y_role = residual == Residual::in_place ? Role::accumulated : Role::output;
   out.operands = {{.name = "x", .shape = c.x(), .fill = c.fill},
                   {.name = "weight", .shape = c.weight(), .fill = c.fill},
                   {.name = "y", .shape = c.y(), .role = y_role, .fill = c.fill},
                   {.name = "bias", .shape = Shape({c.out}), .fill = c.fill}};
   if (residual == Residual::separate) out.operands.push_back({.name = "residual", .shape = c.y(), .fill = c.fill});
-  out.run = [geometry = c.geometry, bias, residual](Stream& stream, std::span<const Array> arrays) {
+  out.run = [geometry = c.geometry, bias, residual, activation](Stream& stream, std::span<const Array> arrays) {
     const Array added = residual == Residual::none ? Array{} : arrays[residual == Residual::separate ? 4 : 2];
     conv2d_forward(stream, {.x = arrays[0],
                             .weight = arrays[1],
                             .bias = bias ? arrays[3] : Array{},
                             .residual = added,
                             .y = arrays[2],
-                            .geometry = geometry});
+                            .geometry = geometry,
+                            .activation = activation});
   };
   return out;
 }
@@ -172,6 +175,13 @@ inline std::vector<OperationCase> conv2d_cases() {
     add_all(c, true, Residual::in_place, Write::overwrite);
     odd = !odd;
   }
+  const Conv2dCase square{.n = 2, .h = 6, .w = 7, .in = 16, .out = 24, .geometry = {1, 1, 1, 1, 1}};
+  cases.push_back(forward_case(square, true, Residual::separate, ActivationKind::silu));
+  Conv2dCase odd_square = square;
+  odd_square.out = 3;  // to few channels
+  cases.push_back(forward_case(odd_square, true, Residual::none, ActivationKind::gelu_tanh));
+  odd_square.fill = Fill::small_integers, odd_square.in = 17, odd_square.out = 31;
+  cases.push_back(forward_case(odd_square, true, Residual::in_place, ActivationKind::relu));
   for (Conv2dCase c : unet_convolutions()) {
     add_all(c, true, c.in == c.out && c.kernel_h == 3 ? Residual::separate : Residual::none, Write::accumulate);
     c.level = CaseLevel::exhaustive;  // the same layers at a batch that the reference can follow

@@ -22,8 +22,9 @@ std::string_view added(Write write) {
 
 // What the autotuner calls a call.
 std::string key_of(const Conv2dForward& a) {
-  return fmt::format("{}{}{}", key_of("conv2d_forward", a.x, a.weight, a.y, a.geometry), a.bias ? " bias" : "",
-                     a.residual ? a.residual.data == a.y.data ? " in-place" : " residual" : "");
+  return fmt::format("{}{}{}{}{}", key_of("conv2d_forward", a.x, a.weight, a.y, a.geometry), a.bias ? " bias" : "",
+                     a.residual ? a.residual.data == a.y.data ? " in-place" : " residual" : "", a.activation ? " " : "",
+                     a.activation ? name_of(*a.activation) : "");
 }
 std::string key_of(const Conv2dDataGradient& a) {
   return fmt::format("{}{}", key_of("conv2d_data_gradient", a.grad_x, a.weight, a.grad_y, a.geometry), added(a.write));

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "kernels/activation/activation_cpu.h"
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/conv2d/conv2d_onednn.h"
 #include "kernels/conv2d/conv2d_panels.h"
@@ -11,8 +12,11 @@ namespace {
 
 void forward_cpu(Stream&, const Conv2dForward& arguments) {
   if (arguments.y.count() == 0) return;
-  if (conv2d_panels::takes(arguments)) return conv2d_panels::forward(arguments);
-  conv2d_onednn::forward(arguments);
+  if (conv2d_panels::takes(arguments))
+    conv2d_panels::forward(arguments);
+  else
+    conv2d_onednn::forward(arguments);
+  if (arguments.activation) activate_on_cpu({.kind = *arguments.activation, .x = arguments.y, .y = arguments.y});
 }
 
 /// (O, kernel_h, kernel_w, I) to (I, kernel_h, kernel_w, O), turned by 180 degrees; valid until the next call.

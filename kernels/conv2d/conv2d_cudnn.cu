@@ -2,6 +2,7 @@
 #include <map>
 #include <vector>
 
+#include "kernels/activation/activation_cuda.h"
 #include "kernels/conv2d/conv2d_cuda.h"
 #include "kernels/conv2d/conv2d_steps_cuda.h"
 #include "kernels/runtime/cuda.h"
@@ -261,7 +262,7 @@ void require_type(const Array& x) {
 // Empty sums, which cuDNN does not take, are left to the native kernels.
 
 void forward_cudnn(Stream& stream, const Conv2dForward& arguments) {
-  const auto& [x, weight, bias, residual, y, geometry] = arguments;
+  const auto& [x, weight, bias, residual, y, geometry, activation] = arguments;
   require_type(x);
   if (any_empty(x, weight, y)) return forward_native(stream, arguments);
   const Padded padded(stream, x, weight, y, geometry);
@@ -272,6 +273,7 @@ void forward_cudnn(Stream& stream, const Conv2dForward& arguments) {
   const Problem problem = problem_of(Direction::forward, x, padded, weight, y, geometry);
   Call(stream, problem).run(image.data(), filter.data(), result.data(), bias || residual);
   result.written();
+  if (activation) activate_on_cuda(stream, {.kind = *activation, .x = y, .y = y});
 }
 
 void data_gradient_cudnn(Stream& stream, const Conv2dDataGradient& arguments) {

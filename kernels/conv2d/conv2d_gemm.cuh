@@ -39,7 +39,7 @@ gemm::RowSource<T> filter_rows(const Array& weight, int out, int inner) {
 
 template <class T>
 Forward<T> forward_problem(const Conv2dForward& arguments) {
-  const auto& [x, weight, bias, residual, y, geometry] = arguments;
+  const auto& [x, weight, bias, residual, y, geometry, activation] = arguments;
   constexpr std::string_view name = "conv2d_forward";
   const int out = gemm::extent_of(name, y.shape[3]);
   const int positions = gemm::extent_of(name, y.shape.count_between(0, 3));
@@ -65,6 +65,8 @@ Forward<T> forward_problem(const Conv2dForward& arguments) {
   c.c = gemm::elements<T>(y);
   c.bias = optional_data<T>(bias);
   c.residual = optional_data<T>(residual);
+  c.activated = activation.has_value();
+  c.activation = activation.value_or(ActivationKind::silu);
   c.columns = out;
   c.vector = whole_chunks<T>(y) && gemm::is_aligned<T>(c.bias, 0) && gemm::is_aligned<T>(c.residual, 0);
   problem.extents = {.m = positions, .n = out, .k = inner};

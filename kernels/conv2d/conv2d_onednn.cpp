@@ -157,7 +157,7 @@ void add(const float* from, float* to, std::int64_t count) {
 }  // namespace
 
 void forward(const Conv2dForward& arguments) {
-  const auto& [x, weight, bias, residual, y, geometry] = arguments;
+  const auto& [x, weight, bias, residual, y, geometry, activation] = arguments;
   Residual kind = Residual::none;
   if (residual && residual.data == y.data) {
     kind = Residual::in_output;

@@ -229,7 +229,7 @@ bool takes(const Conv2dForward& arguments) {
 }
 
 void forward(const Conv2dForward& arguments) {
-  const auto& [x, weight, bias, residual, y, geometry] = arguments;
+  const auto& [x, weight, bias, residual, y, geometry, activation] = arguments;
   const std::int64_t out = weight.shape[0], taps = weight.shape.count_between(1, 3), in = weight.shape[3];
   const std::int64_t width = padded_to_panel(taps * out);
   std::vector<float> packed(in * width, 0.0f);

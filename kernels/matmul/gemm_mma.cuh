@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/matmul/gemm_plan.cuh"
+#include "kernels/matmul/gemm_store.cuh"
 
 // The GEMM on tensor cores: mma.sync m16n8k16 of bfloat16 and m16n8k8 of TF32, sums in float32. A block of eight warps
 // computes tile x tile of C; steps of 64 bytes of K travel through a ring of buffers in shared memory by cp.async.
@@ -56,10 +56,17 @@ class MmaStage {
                      "l"(__cvta_generic_to_global(place.data)), "r"(place.count * static_cast<int>(sizeof(T)))
                      : "memory");
       } else {
-        Pack<T, chunk<T>> values;
+        // Words move down one place each; not unrolled further, which would take more registers than there are.
+        constexpr int of_word = 4 / sizeof(T);
+        Pack<unsigned, 4> words = {};
+#pragma unroll 2
+        for (int w = 0; w < 4; ++w) {
+          Pack<T, of_word> word;
 #pragma unroll
-        for (int i = 0; i < chunk<T>; ++i) values[i] = source_.element(lanes_[c], k + inner(c), i);
-        *reinterpret_cast<Pack<T, chunk<T>>*>(to) = values;
+          for (int i = 0; i < of_word; ++i) word[i] = source_.element(lanes_[c], k + inner(c), w * of_word + i);
+          words = {words[1], words[2], words[3], __builtin_bit_cast(unsigned, word)};
+        }
+        store_shared(reinterpret_cast<unsigned*>(to), words);
       }
     }
   }
@@ -96,47 +103,56 @@ __device__ inline void load_matrices(unsigned (&to)[4], const char* from, bool t
                  : "memory");
 }
 
-/// A float32 of a step, rounded to TF32 (to nearest, ties away from zero).
+/// A float32 of a step, rounded to TF32 (to nearest, ties away from zero): that of a lane at (outer + further + lane /
+/// 4, k + lane % 4). outer and further are multiples of 8 without common bits below 32, k is one of 4; further and k
+/// are known to the compiler. Rows along outer: the lane's part of the address is apart from what the compiler knows,
+/// or it would keep each of dozens of addresses in a register of its own.
 template <class Tile, bool k_contiguous>
-__device__ unsigned tf32_at(const char* step, int outer, int k) {
-  const int offset = k_contiguous ? chunk_offset<Tile, true>(outer, k / 4) + k % 4 * 4
-                                  : chunk_offset<Tile, false>(k, outer / 4) + outer % 4 * 4;
+__device__ unsigned tf32_at(const char* step, int outer, int further, int k) {
+  const int lane = threadIdx.x % 32, down = lane % 4, along = lane / 4;
+  int offset;
+  if constexpr (k_contiguous) {
+    offset = chunk_offset<Tile, true>(outer + further + along, k / 4) + down * 4;
+  } else {
+    constexpr int row_bytes = Tile::extent * 4;
+    const int turned = (2 * down ^ (outer / 4)) & 6;
+    const int own = down * row_bytes + (outer & ~31) * 4 + along / 4 * 16 + along % 4 * 4;
+    offset = own + (((further / 4 & 6) ^ turned) << 4) + (further & ~31) * 4 + k * row_bytes;
+  }
   unsigned rounded;
   asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(*reinterpret_cast<const float*>(step + offset)));
   return rounded;
 }
 
-/// Fragments of 16 rows of A for one instruction.
+/// Fragments of 16 rows of A for one instruction, from row m + further on.
 template <class Tile, bool k_contiguous>
-__device__ void load_a(unsigned (&to)[4], const char* step, int m, int k) {
-  const int lane = threadIdx.x % 32;
+__device__ void load_a(unsigned (&to)[4], const char* step, int m, int further, int k) {
   if constexpr (sizeof(typename Tile::Element) == 2) {
-    const int row = lane % 8, low = lane / 8 % 2, high = lane / 16;
+    const int lane = threadIdx.x % 32, row = lane % 8, low = lane / 8 % 2, high = lane / 16;
+    m += further;
     if constexpr (k_contiguous)
       load_matrices(to, step + chunk_offset<Tile, true>(m + low * 8 + row, k / 8 + high), false);
     else
       load_matrices(to, step + chunk_offset<Tile, false>(k + high * 8 + row, m / 8 + low), true);
   } else {
 #pragma unroll
-    for (int i = 0; i < 4; ++i)
-      to[i] = tf32_at<Tile, k_contiguous>(step, m + lane / 4 + i % 2 * 8, k + lane % 4 + i / 2 * 4);
+    for (int i = 0; i < 4; ++i) to[i] = tf32_at<Tile, k_contiguous>(step, m, further + i % 2 * 8, k + i / 2 * 4);
   }
 }
 
-/// Fragments of 16 columns of B for one instruction: two for the first eight, two for the others.
+/// Fragments of 16 columns of B, from n + further on, for one instruction: two for the first eight, two for the others.
 template <class Tile, bool k_contiguous>
-__device__ void load_b(unsigned (&to)[4], const char* step, int n, int k) {
-  const int lane = threadIdx.x % 32;
+__device__ void load_b(unsigned (&to)[4], const char* step, int n, int further, int k) {
   if constexpr (sizeof(typename Tile::Element) == 2) {
-    const int row = lane % 8, low = lane / 8 % 2, high = lane / 16;
+    const int lane = threadIdx.x % 32, row = lane % 8, low = lane / 8 % 2, high = lane / 16;
+    n += further;
     if constexpr (k_contiguous)
       load_matrices(to, step + chunk_offset<Tile, true>(n + high * 8 + row, k / 8 + low), false);
     else
       load_matrices(to, step + chunk_offset<Tile, false>(k + low * 8 + row, n / 8 + high), true);
   } else {
 #pragma unroll
-    for (int i = 0; i < 4; ++i)
-      to[i] = tf32_at<Tile, k_contiguous>(step, n + lane / 4 + i / 2 * 8, k + lane % 4 + i % 2 * 4);
+    for (int i = 0; i < 4; ++i) to[i] = tf32_at<Tile, k_contiguous>(step, n, further + i / 2 * 8, k + i % 2 * 4);
   }
 }
 
@@ -156,8 +172,37 @@ __device__ void multiply_add(float (&c)[4], const unsigned (&a)[4], unsigned b0,
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
+/// What follows the loop. Thread and block are asked for anew: nothing is carried through the loop in registers that
+/// can be found again after it.
 template <class Tile, class A, class B>
-__global__ void __launch_bounds__(mma_threads, 2) mma_kernel(const Problem<A, B, typename Tile::Element> given) {
+__device__ void store_tile(const Problem<A, B, typename Tile::Element>& given,
+                           const float (&sums)[Tile::row_tiles][Tile::column_tiles][4], char* shared) {
+  unsigned thread, block;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+  asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(block));
+  const int warp = static_cast<int>(thread / 32), lane = static_cast<int>(thread % 32);
+  const int row = warp / 4 * Tile::row_tiles * 16 + lane / 4, column = warp % 4 * Tile::column_tiles * 8 + lane % 4 * 2;
+  float* staged = reinterpret_cast<float*>(shared);
+  static_assert(Tile::shared_bytes >= sizeof(float) * Tile::extent * Tile::extent);
+  __syncthreads();  // the ring is free
+#pragma unroll
+  for (int j = 0; j < Tile::column_tiles; ++j) {
+    float* to = staged + sum_place<Tile::extent>(row, column + j * 8);
+#pragma unroll
+    for (int i = 0; i < 2 * Tile::row_tiles; ++i)  // rows 8 apart are permuted alike
+      store_shared(to + i * 8 * Tile::extent, Pack<float, 2>{sums[i / 2][j][i % 2 * 2], sums[i / 2][j][i % 2 * 2 + 1]});
+  }
+  __syncthreads();
+  const BlockPlace place(given.extents, Tile::extent, static_cast<int>(block));
+  Output<typename Tile::Element> out = given.out;
+  out.select(place.batch);
+  store_sums<Tile::extent, Tile::extent, mma_threads>(staged, place.first_m, place.first_n, given.extents, out,
+                                                      given.partial + place.partial_offset(given.extents));
+}
+
+template <class Tile, class A, class B>
+__global__ void __launch_bounds__(mma_threads, 2)
+    mma_kernel(const __grid_constant__ Problem<A, B, typename Tile::Element> given) {
   extern __shared__ __align__(128) char shared[];
   using T = typename Tile::Element;
   const Extents extents = given.extents;
@@ -169,7 +214,7 @@ __global__ void __launch_bounds__(mma_threads, 2) mma_kernel(const Problem<A, B,
   const auto buffer = [&](int step) { return shared + step % ring * 2 * Tile::step_bytes; };
 
   float sums[Tile::row_tiles][Tile::column_tiles][4] = {};
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const int warp = threadIdx.x / 32;
   const int m = warp / 4 * Tile::row_tiles * 16, n = warp % 4 * Tile::column_tiles * 8;
   {
     const MmaStage<A, Tile> stage_a(a, place.first_m);
@@ -182,7 +227,7 @@ __global__ void __launch_bounds__(mma_threads, 2) mma_kernel(const Problem<A, B,
       }
       asm volatile("cp.async.commit_group;" ::: "memory");
     };
-#pragma unroll
+#pragma unroll 1  // one copy of it: more would only carry more values through the loop
     for (int step = 0; step < ring - 1; ++step) issue(step);
     for (int step = 0; step < steps; ++step) {
       asm volatile("cp.async.wait_group %0;" ::"n"(ring - 2) : "memory");
@@ -193,42 +238,22 @@ __global__ void __launch_bounds__(mma_threads, 2) mma_kernel(const Problem<A, B,
       const char* step_b = step_a + Tile::step_bytes;
 #pragma unroll
       for (int k = 0; k < Tile::depth; k += Tile::depth / 2) {
-        unsigned left[Tile::row_tiles][4], right[Tile::column_tiles / 2][4];
+        unsigned right[Tile::column_tiles / 2][4];
 #pragma unroll
-        for (int i = 0; i < Tile::row_tiles; ++i) load_a<Tile, A::k_contiguous>(left[i], step_a, m + i * 16, k);
+        for (int j = 0; j < Tile::column_tiles / 2; ++j) load_b<Tile, B::k_contiguous>(right[j], step_b, n, j * 16, k);
 #pragma unroll
-        for (int j = 0; j < Tile::column_tiles / 2; ++j) load_b<Tile, B::k_contiguous>(right[j], step_b, n + j * 16, k);
-#pragma unroll
-        for (int i = 0; i < Tile::row_tiles; ++i)
+        for (int i = 0; i < Tile::row_tiles; ++i) {
+          unsigned left[4];
+          load_a<Tile, A::k_contiguous>(left, step_a, m, i * 16, k);
 #pragma unroll
           for (int j = 0; j < Tile::column_tiles; ++j)
-            multiply_add<T>(sums[i][j], left[i], right[j / 2][j % 2 * 2], right[j / 2][j % 2 * 2 + 1]);
+            multiply_add<T>(sums[i][j], left, right[j / 2][j % 2 * 2], right[j / 2][j % 2 * 2 + 1]);
+        }
       }
     }
   }
 
-  Output<T> out = given.out;
-  out.select(place.batch);
-  float* partial = given.partial + place.partial_offset(extents);
-#pragma unroll
-  for (int i = 0; i < Tile::row_tiles; ++i)
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int row = place.first_m + m + i * 16 + half * 8 + lane / 4;
-      if (row >= extents.m) continue;
-      const std::int64_t offset = extents.splits == 1 ? out.row(row) : static_cast<std::int64_t>(row) * extents.n;
-#pragma unroll
-      for (int j = 0; j < Tile::column_tiles; ++j) {
-        const int column = place.first_n + n + j * 8 + lane % 4 * 2;
-        const float first = sums[i][j][half * 2], second = sums[i][j][half * 2 + 1];
-        if (extents.splits == 1) {
-          out.store_two(row, offset, column, extents.n, first, second);
-        } else {
-          if (column < extents.n) partial[offset + column] = first;
-          if (column + 1 < extents.n) partial[offset + column + 1] = second;
-        }
-      }
-    }
+  store_tile<Tile>(given, sums, shared);
 }
 
 template <class T, class A, class B>

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "kernels/activation/activation.cuh"
 #include "kernels/runtime/array.h"
 #include "kernels/runtime/kernel.cuh"
 
@@ -110,8 +111,9 @@ struct Scatter {
   }
 };
 
-/// c = alpha product [+ bias] [+ residual]; residual may be c itself. Columns from `columns` up go to `tail` instead
-/// (one of them: the bias gradient of a filter gradient), where `tail_residual` is added.
+/// c = f(alpha product [+ bias] [+ residual]), f an activation or nothing; residual may be c itself. Columns from
+/// `columns` up go to `tail` instead (one of them: the bias gradient of a filter gradient), where `tail_residual` is
+/// added.
 template <class T>
 struct Output {
   T* c = nullptr;
@@ -122,7 +124,9 @@ struct Output {
   float alpha = 1.0f;
   int columns = 0;
   std::int64_t batch_stride = 0;
-  bool scattered = false, vector = false;
+  bool scattered = false, vector = false;  // vector: four columns at a multiple of four are aligned in every operand
+  bool activated = false;
+  ActivationKind activation = ActivationKind::silu;
   Scatter scatter;
 
   __device__ void select(int batch) {
@@ -141,44 +145,34 @@ struct Output {
     }
     if (bias != nullptr) value += static_cast<float>(bias[n]);
     if (residual != nullptr) value += static_cast<float>(residual[row + n]);
-    c[row + n] = T(value);
+    c[row + n] = T(finished(value));
   }
   /// Columns n ... n + 3, where they are below `end`.
-  __device__ void store_four(int m, std::int64_t row, int n, int end, float4 sums) const {
-    if constexpr (sizeof(T) == 4)
-      if (vector && n + 4 <= columns) {
-        float4 value = make_float4(alpha * sums.x, alpha * sums.y, alpha * sums.z, alpha * sums.w);
-        if (bias != nullptr) value = add(value, *reinterpret_cast<const float4*>(bias + n));
-        if (residual != nullptr) value = add(value, *reinterpret_cast<const float4*>(residual + row + n));
-        *reinterpret_cast<float4*>(c + row + n) = value;
-        return;
-      }
-    const float values[4] = {sums.x, sums.y, sums.z, sums.w};
+  __device__ void store_four(int m, std::int64_t row, int n, int end, const Pack<float, 4>& sums) const {
+    if (vector && n + 4 <= columns) {
+      Pack<float, 4> values;
 #pragma unroll
-    for (int j = 0; j < 4; ++j)
-      if (n + j < end) store(m, row, n + j, values[j]);
-  }
-  /// Columns n and n + 1, where they are below `end`.
-  __device__ void store_two(int m, std::int64_t row, int n, int end, float first, float second) const {
-    if (vector && n + 2 <= columns) {
-      Pack<T, 2> values;
-      float sums[2] = {alpha * first, alpha * second};
+      for (int j = 0; j < 4; ++j) values[j] = alpha * sums[j];
+      if (bias != nullptr) add(values, load<4>(bias + n));
+      if (residual != nullptr) add(values, load<4>(residual + row + n));
+      Pack<T, 4> result;
 #pragma unroll
-      for (int j = 0; j < 2; ++j) {
-        if (bias != nullptr) sums[j] += static_cast<float>(bias[n + j]);
-        if (residual != nullptr) sums[j] += static_cast<float>(load<2>(residual + row + n)[j]);
-        values[j] = T(sums[j]);
-      }
-      tweedie::store(c + row + n, values);
+      for (int j = 0; j < 4; ++j) result[j] = T(finished(values[j]));
+      store_global(c + row + n, result);
       return;
     }
-    if (n < end) store(m, row, n, first);
-    if (n + 1 < end) store(m, row, n + 1, second);
+#pragma unroll
+    for (int j = 0; j < 4; ++j)
+      if (n + j < end) store(m, row, n + j, sums[j]);
   }
 
  private:
-  static __device__ float4 add(float4 a, float4 b) {
-    return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
+  __device__ float finished(float value) const {
+    return activated ? activate(activation, value) : value;
+  }
+  static __device__ void add(Pack<float, 4>& to, const Pack<T, 4>& from) {
+#pragma unroll
+    for (int j = 0; j < 4; ++j) to[j] += static_cast<float>(from[j]);
   }
 };
 

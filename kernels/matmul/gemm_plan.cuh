@@ -26,9 +26,8 @@ inline bool wants_large_tiles(const Extents& extents) {
 /// Which tile of C and part of K a block has.
 struct BlockPlace {
   int first_m, first_n, k_begin, k_end, split, batch;
-  __device__ BlockPlace(const Extents& extents, int tile) {
+  __device__ BlockPlace(const Extents& extents, int tile, int block = blockIdx.x) {
     const int tiles_n = (extents.n + tile - 1) / tile, tiles_m = (extents.m + tile - 1) / tile;
-    int block = blockIdx.x;
     first_n = block % tiles_n * tile;
     block /= tiles_n;
     first_m = block % tiles_m * tile;

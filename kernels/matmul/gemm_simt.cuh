@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/matmul/gemm_plan.cuh"
+#include "kernels/matmul/gemm_store.cuh"
 
 // The float32 GEMM on CUDA cores: products and sums are fused multiply-adds in float32, k ascending.
 namespace tweedie::gemm {
@@ -56,7 +56,8 @@ class SimtStage {
         to[2 * Tile::extent] = values_[c].z;
         to[3 * Tile::extent] = values_[c].w;
       } else {
-        *reinterpret_cast<float4*>(shared + inner(c) * Tile::extent + outer(c)) = values_[c];
+        store_shared(shared + inner(c) * Tile::extent + outer(c),
+                     Pack<float, 4>{values_[c].x, values_[c].y, values_[c].z, values_[c].w});
       }
     }
   }
@@ -173,27 +174,22 @@ __global__ void __launch_bounds__(simt_threads, Tile::extent == 64 ? 2 : 1)
 
   Output<float> out = given.out;
   out.select(place.batch);
-  const bool whole = extents.splits == 1;
   float* partial = given.partial + place.partial_offset(extents);
+  // The buffers are free: each group of 64 x 64 goes through them.
+  float* staged = reinterpret_cast<float*>(&shared);
+  static_assert(sizeof(shared) >= sizeof(float) * 64 * 64);
 #pragma unroll
   for (int g = 0; g < Tile::groups; ++g)
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int row = place.first_m + g * 64 + m + i;
-      if (row >= extents.m) continue;
-      const std::int64_t offset = whole ? out.row(row) : static_cast<std::int64_t>(row) * extents.n;
+    for (int h = 0; h < Tile::groups; ++h) {
 #pragma unroll
-      for (int h = 0; h < Tile::groups; ++h) {
-        const int column = place.first_n + h * 64 + n;
+      for (int i = 0; i < 4; ++i) {
         const float(&s)[4] = sums[g][h][i];
-        if (whole) {
-          out.store_four(row, offset, column, extents.n, make_float4(s[0], s[1], s[2], s[3]));
-          continue;
-        }
-#pragma unroll
-        for (int j = 0; j < 4; ++j)
-          if (column + j < extents.n) partial[offset + column + j] = s[j];
+        store_shared(staged + sum_place<64>(m + i, n), Pack<float, 4>{s[0], s[1], s[2], s[3]});
       }
+      __syncthreads();
+      store_sums<64, 64, simt_threads>(staged, place.first_m + g * 64, place.first_n + h * 64, extents, out, partial);
+      __syncthreads();
     }
 }
 

@@ -5,7 +5,7 @@
 namespace tweedie {
 
 void validate(const Matmul& arguments) {
-  const auto& [a, b, bias, c, transpose_a, transpose_b, alpha, write] = arguments;
+  const auto& [a, b, bias, c, transpose_a, transpose_b, alpha, write, residual, activation] = arguments;
   require_rank("matmul", "a", a, 3);
   require_rank("matmul", "b", b, 3);
   const std::int64_t batch = a.shape[0];
@@ -17,9 +17,14 @@ void validate(const Matmul& arguments) {
           batch);
   require_shape("matmul", "c", c, Shape({batch, rows, columns}));
   require_optional_shape("matmul", "bias", bias, Shape({columns}));
+  require_optional_shape("matmul", "residual", residual, c.shape);
+  require(write == Write::overwrite || (!residual && !activation), "matmul: {} does not go with accumulating",
+          residual ? "a residual" : "an activation");
+  require(!residual || residual.data != c.data, "matmul: the residual is c itself; accumulate instead");
   require(is_floating(a.dtype), "matmul: a is {}, expected a floating-point type", name_of(a.dtype));
   require_same_dtype("matmul", "b", b, a);
   require_same_dtype("matmul", "bias", bias, a);
+  require_same_dtype("matmul", "residual", residual, a);
   require_same_dtype("matmul", "c", c, a);
 }
 
@@ -30,7 +35,8 @@ double flops(const Matmul& arguments) {
 
 double bytes_moved(const Matmul& arguments) {
   const double writes = arguments.write == Write::accumulate ? 2.0 : 1.0;
-  return bytes_of(arguments.a) + bytes_of(arguments.b) + bytes_of(arguments.bias) + writes * bytes_of(arguments.c);
+  return bytes_of(arguments.a) + bytes_of(arguments.b) + bytes_of(arguments.bias) + bytes_of(arguments.residual) +
+         writes * bytes_of(arguments.c);
 }
 
 }  // namespace tweedie

@@ -16,16 +16,20 @@ struct MatmulCase {
   Write write = Write::overwrite;
   Fill fill = Fill::normal;
   CaseLevel level = CaseLevel::quick;
+  bool residual = false;
+  std::optional<ActivationKind> activation = {};
 };
 
 inline OperationCase make_case(const MatmulCase& c) {
   OperationCase out;
   out.operation = matrix_multiply.name();
   out.level = c.level;
-  out.label = fmt::format("b={} m={} n={} k={} {}{}{}{}{}{}{}", c.batch, c.m, c.n, c.k, c.transpose_a ? "T" : "N",
-                          c.transpose_b ? "T" : "N", c.shared_b ? " shared" : "", c.bias ? " bias" : "",
-                          c.alpha != 1.0 ? fmt::format(" alpha={}", c.alpha) : "",
-                          c.write == Write::accumulate ? " add" : "", c.fill == Fill::small_integers ? " int" : "");
+  out.label =
+      fmt::format("b={} m={} n={} k={} {}{}{}{}{}{}{}{}{}", c.batch, c.m, c.n, c.k, c.transpose_a ? "T" : "N",
+                  c.transpose_b ? "T" : "N", c.shared_b ? " shared" : "", c.bias ? " bias" : "",
+                  c.alpha != 1.0 ? fmt::format(" alpha={}", c.alpha) : "", c.write == Write::accumulate ? " add" : "",
+                  c.fill == Fill::small_integers ? " int" : "", c.residual ? " residual" : "",
+                  c.activation ? fmt::format(" {}", name_of(*c.activation)) : "");
   const std::int64_t b_batch = c.shared_b ? 1 : c.batch;
   out.operands = {
       {.name = "a", .shape = c.transpose_a ? Shape({c.batch, c.k, c.m}) : Shape({c.batch, c.m, c.k}), .fill = c.fill},
@@ -35,7 +39,9 @@ inline OperationCase make_case(const MatmulCase& c) {
        .role = c.write == Write::accumulate ? Role::accumulated : Role::output,
        .fill = c.fill}};
   if (c.bias) out.operands.push_back({.name = "bias", .shape = Shape({c.n}), .fill = c.fill});
-  out.run = [c](Stream& stream, std::span<const Array> arrays) {
+  const std::size_t residual_at = out.operands.size();
+  if (c.residual) out.operands.push_back({.name = "residual", .shape = Shape({c.batch, c.m, c.n}), .fill = c.fill});
+  out.run = [c, residual_at](Stream& stream, std::span<const Array> arrays) {
     matrix_multiply(stream, {.a = arrays[0],
                              .b = arrays[1],
                              .bias = c.bias ? arrays[3] : Array{},
@@ -43,7 +49,9 @@ inline OperationCase make_case(const MatmulCase& c) {
                              .transpose_a = c.transpose_a,
                              .transpose_b = c.transpose_b,
                              .alpha = c.alpha,
-                             .write = c.write});
+                             .write = c.write,
+                             .residual = c.residual ? arrays[residual_at] : Array{},
+                             .activation = c.activation});
   };
   return out;
 }
@@ -92,6 +100,17 @@ inline std::vector<OperationCase> matmul_cases() {
   list.push_back({.m = 32, .n = 64, .k = 8191, .transpose_a = true, .write = Write::accumulate});  // a weight gradient
   list.push_back({.m = 257, .n = 127, .k = 33, .transpose_b = true, .bias = true});                // a linear layer
   list.push_back({.m = 5, .n = 7, .k = 3, .bias = true, .alpha = 0.0, .fill = Fill::small_integers});
+  // Epilogues: what follows a linear layer, at whole and at odd extents, from tiles of 64 and of 128, with a split sum.
+  const auto end_in = [&list](MatmulCase c, bool residual, std::optional<ActivationKind> activation) {
+    c.residual = residual, c.activation = activation, c.transpose_b = c.bias = true;
+    list.push_back(c);
+  };
+  end_in({.m = 33, .n = 65, .k = 31}, true, {});
+  end_in({.batch = 3, .m = 17, .n = 32, .k = 16}, true, ActivationKind::silu);
+  end_in({.m = 64, .n = 128, .k = 48}, false, ActivationKind::gelu_tanh);
+  end_in({.m = 31, .n = 7, .k = 9}, false, ActivationKind::gelu);
+  end_in({.m = 40, .n = 36, .k = 1031}, true, ActivationKind::silu);
+  end_in({.m = 1300, .n = 1292, .k = 9, .fill = Fill::small_integers}, true, ActivationKind::relu);
   // The linear layers of unet-s at batch 128 (time embedding, attention), their gradients, and square ones.
   const CaseLevel bench = CaseLevel::benchmark;
   list.push_back({.m = 128, .n = 128, .k = 32, .transpose_b = true, .bias = true, .level = bench});

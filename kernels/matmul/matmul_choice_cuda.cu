@@ -10,11 +10,13 @@ namespace {
 
 std::string key_of(const Matmul& arguments) {
   const auto& c = arguments.c.shape;
-  return fmt::format("matmul {}{} b={} m={} n={} k={} {}{}{}{}{}", name_of(arguments.a.dtype),
+  return fmt::format("matmul {}{} b={} m={} n={} k={} {}{}{}{}{}{}{}{}", name_of(arguments.a.dtype),
                      cuda_choices().tf32 && arguments.a.dtype == DType::float32 ? " as TF32" : "", c[0], c[1], c[2],
                      arguments.a.shape[arguments.transpose_a ? 1 : 2], arguments.transpose_a ? "T" : "N",
                      arguments.transpose_b ? "T" : "N", arguments.b.shape[0] == 1 && c[0] > 1 ? " shared" : "",
-                     arguments.bias ? " bias" : "", arguments.write == Write::accumulate ? " add" : "");
+                     arguments.bias ? " bias" : "", arguments.write == Write::accumulate ? " add" : "",
+                     arguments.residual ? " residual" : "", arguments.activation ? " " : "",
+                     arguments.activation ? name_of(*arguments.activation) : "");
 }
 
 bool library_is_faster(Stream& stream, const Matmul& arguments) {

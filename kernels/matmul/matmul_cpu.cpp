@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "kernels/activation/activation_cpu.h"
 #include "kernels/matmul/matmul.h"
 #include "kernels/runtime/onednn.h"
 #include "kernels/runtime/parallel.h"
@@ -16,14 +17,17 @@ void gemm(bool transpose_a, bool transpose_b, std::int64_t rows, std::int64_t co
           static_cast<int>(status));
 }
 
-void start_from_bias(const Array& c, const float* bias, Write write) {
+/// c = [c +] bias [+ residual], where accumulating and where they are given; there is one of the two at least.
+void start_from(const Array& c, const float* bias, const float* residual, Write write) {
   const std::int64_t columns = c.shape[2];
   float* out = c.as<float>();
   parallel_for(c.count() / columns, std::max<std::int64_t>(1, 65536 / columns),
                [&](std::int64_t first, std::int64_t last) {
                  for (std::int64_t row = first; row < last; ++row) {
                    float* to = out + row * columns;
-                   if (write == Write::accumulate)
+                   if (residual != nullptr) std::copy_n(residual + row * columns, columns, to);
+                   if (bias == nullptr) continue;
+                   if (residual != nullptr || write == Write::accumulate)
                      for (std::int64_t j = 0; j < columns; ++j) to[j] += bias[j];
                    else
                      std::copy_n(bias, columns, to);
@@ -31,14 +35,14 @@ void start_from_bias(const Array& c, const float* bias, Write write) {
                });
 }
 
-void matmul_cpu(Stream&, const Matmul& arguments) {
-  const auto& [a, b, bias, c, transpose_a, transpose_b, alpha, write] = arguments;
-  if (c.count() == 0) return;
+/// All but the activation.
+void product_cpu(const Matmul& arguments) {
+  const auto& [a, b, bias, c, transpose_a, transpose_b, alpha, write, residual, activation] = arguments;
   const std::int64_t batch = c.shape[0], rows = c.shape[1], columns = c.shape[2];
   const std::int64_t inner = a.shape[transpose_a ? 1 : 2];
   float beta = write == Write::accumulate ? 1.0f : 0.0f;
-  if (bias) {
-    start_from_bias(c, bias.as<float>(), write);
+  if (bias || residual) {
+    start_from(c, bias ? bias.as<float>() : nullptr, residual ? residual.as<float>() : nullptr, write);
     beta = 1.0f;
   }
   if (inner == 0) {
@@ -59,6 +63,13 @@ void matmul_cpu(Stream&, const Matmul& arguments) {
       gemm(transpose_a, transpose_b, rows, columns, inner, scale, a_data + n * rows * inner,
            b_data + (shared_b ? 0 : n * inner * columns), beta, c_data + n * rows * columns);
   });
+}
+
+void matmul_cpu(Stream&, const Matmul& arguments) {
+  const Array& c = arguments.c;
+  if (c.count() == 0) return;
+  product_cpu(arguments);
+  if (arguments.activation) activate_on_cpu({.kind = *arguments.activation, .x = c, .y = c});
 }
 
 }  // namespace

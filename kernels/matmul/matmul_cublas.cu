@@ -3,12 +3,14 @@
 #include <bit>
 #include <map>
 
+#include "kernels/activation/activation_cuda.h"
 #include "kernels/matmul/matmul_cuda.h"
 #include "kernels/runtime/cublas.h"
 #include "kernels/runtime/cuda.h"
 #include "kernels/runtime/cuda_choices.h"
 
-// matmul by cuBLASLt, bias and accumulation in its epilogue: sums in float32, rounded once.
+// matmul by cuBLASLt, bias and accumulation in its epilogue: sums in float32, rounded once. A residual is accumulated
+// onto; an activation is a pass of its own, over the rounded sum.
 namespace tweedie {
 namespace {
 
@@ -165,7 +167,9 @@ void matmul_cublas(Stream& stream, const Matmul& arguments) {
     check(context.set_description(plan.description, cublas::bias_pointer, &arguments.bias.data, sizeof(void*)),
           "cublasLtMatmulDescSetAttribute");
   const auto alpha = static_cast<float>(arguments.alpha);
-  const float beta = arguments.write == Write::accumulate ? 1.0f : 0.0f;
+  const float beta = arguments.write == Write::accumulate || arguments.residual ? 1.0f : 0.0f;
+  if (arguments.residual)
+    stream.copy(arguments.c.data, arguments.residual.data, static_cast<std::size_t>(arguments.c.bytes()));
   const Scratch workspace(stream, plan.chosen.workspace_bytes);
   check(
       context.multiply(context.handle, plan.description, &alpha, arguments.b.data, plan.first, arguments.a.data,
@@ -173,6 +177,8 @@ void matmul_cublas(Stream& stream, const Matmul& arguments) {
                        &plan.chosen.algorithm, workspace.as<void>(), plan.chosen.workspace_bytes, cuda_handle(stream)),
       "cublasLtMatmul");
   ++calls_of(CudaLibrary::cublas);
+  if (arguments.activation)
+    activate_on_cuda(stream, {.kind = *arguments.activation, .x = arguments.c, .y = arguments.c});
 }
 
 }  // namespace tweedie

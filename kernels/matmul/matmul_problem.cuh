@@ -25,11 +25,15 @@ Output<T> output_of(const Matmul& arguments, const Layout& layout) {
   Output<T> out;
   out.c = elements<T>(arguments.c);
   if (arguments.write == Write::accumulate) out.residual = out.c;
+  if (arguments.residual) out.residual = elements<T>(arguments.residual);
   if (arguments.bias) out.bias = elements<T>(arguments.bias);
+  out.activated = arguments.activation.has_value();
+  out.activation = arguments.activation.value_or(ActivationKind::silu);
   out.alpha = static_cast<float>(arguments.alpha);
   out.columns = layout.columns;
   out.batch_stride = static_cast<std::int64_t>(layout.rows) * layout.columns;
-  out.vector = is_aligned<T>(out.c, layout.columns) && is_aligned<T>(out.bias, layout.columns);
+  out.vector = is_aligned<T>(out.c, layout.columns) && is_aligned<T>(out.bias, layout.columns) &&
+               is_aligned<T>(out.residual, layout.columns);
   return out;
 }
 

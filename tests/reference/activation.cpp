@@ -1,12 +1,10 @@
-#include "kernels/activation/activation.h"
+#include "tests/reference/activation.h"
 
 #include <cmath>
 #include <numbers>
 
 namespace tweedie {
-namespace {
-
-double value(ActivationKind kind, double x) {
+double reference::activated(ActivationKind kind, double x) {
   switch (kind) {
     case ActivationKind::silu:
       return x / (1.0 + std::exp(-x));
@@ -19,6 +17,8 @@ double value(ActivationKind kind, double x) {
   }
   fail("activation: unknown kind {}", static_cast<int>(kind));
 }
+
+namespace {
 
 double derivative(ActivationKind kind, double x) {
   switch (kind) {
@@ -42,7 +42,7 @@ double derivative(ActivationKind kind, double x) {
 void forward(Stream&, const ActivationForward& arguments) {
   const double* x = arguments.x.as<double>();
   double* y = arguments.y.as<double>();
-  for (std::int64_t i = 0; i < arguments.x.count(); ++i) y[i] = value(arguments.kind, x[i]);
+  for (std::int64_t i = 0; i < arguments.x.count(); ++i) y[i] = reference::activated(arguments.kind, x[i]);
 }
 
 void backward(Stream&, const ActivationBackward& arguments) {

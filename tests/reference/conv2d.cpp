@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "tests/reference/activation.h"
+
 namespace tweedie {
 namespace {
 
@@ -39,6 +41,8 @@ void forward_reference(Stream&, const Conv2dForward& arguments) {
   }
   for_each_product(arguments.x.shape, arguments.weight.shape, arguments.y.shape, arguments.geometry,
                    [&](std::int64_t xi, std::int64_t wi, std::int64_t yi) { y[yi] += x[xi] * weight[wi]; });
+  if (arguments.activation)
+    for (std::int64_t i = 0; i < arguments.y.count(); ++i) y[i] = reference::activated(*arguments.activation, y[i]);
 }
 
 void data_gradient_reference(Stream&, const Conv2dDataGradient& arguments) {

@@ -1,5 +1,7 @@
 #include "kernels/matmul/matmul.h"
 
+#include "tests/reference/activation.h"
+
 namespace tweedie {
 namespace {
 
@@ -21,7 +23,10 @@ void matmul_reference(Stream&, const Matmul& arguments) {
                  (arguments.transpose_b ? b_n[j * inner + k] : b_n[k * columns + j]);
         double value = arguments.alpha * sum;
         if (arguments.bias) value += arguments.bias.as<double>()[j];
-        double& out = c[(n * rows + i) * columns + j];
+        const std::int64_t at = (n * rows + i) * columns + j;
+        if (arguments.residual) value += arguments.residual.as<double>()[at];
+        if (arguments.activation) value = reference::activated(*arguments.activation, value);
+        double& out = c[at];
         out = arguments.write == Write::accumulate ? out + value : value;
       }
 }
