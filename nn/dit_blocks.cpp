@@ -2,7 +2,6 @@
 
 #include <cmath>
 
-#include "autograd/ops/activation.h"
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/attention.h"
 #include "autograd/ops/embedding.h"
@@ -48,7 +47,8 @@ TimestepEmbedder::TimestepEmbedder(const Scope& scope, std::int64_t channels)
                              std::make_unique<Linear>(scope.in("mlp.2"), channels, channels, LinearStart::narrow))) {}
 
 Tensor TimestepEmbedder::operator()(const Tensor& t) const {
-  return mlp_2_(silu(mlp_0_(sinusoidal_embedding(t, time_features, {.cos_first = true, .frequency_shift = 0.0}))));
+  return mlp_2_(mlp_0_.activated(sinusoidal_embedding(t, time_features, {.cos_first = true, .frequency_shift = 0.0}),
+                                 ActivationKind::silu));
 }
 
 LabelEmbedder::LabelEmbedder(const Scope& scope, std::int64_t rows, std::int64_t channels)
@@ -90,7 +90,8 @@ Tensor DiTBlock::operator()(const Tensor& x, const Tensor& condition) const {
   const Tensor modulation = modulation_(condition);
   const auto of = [&](std::int64_t index) { return part(modulation, channels_, index); };
   const Tensor middle = add_gated(x, of(2), attend(norm1_(x, {.scale = of(1), .shift = of(0)})));
-  return add_gated(middle, of(5), fc2_(gelu_tanh(fc1_(norm2_(middle, {.scale = of(4), .shift = of(3)})))));
+  return add_gated(middle, of(5),
+                   fc2_(fc1_.activated(norm2_(middle, {.scale = of(4), .shift = of(3)}), ActivationKind::gelu_tanh)));
 }
 
 double DiTBlock::flops(double tokens) const {

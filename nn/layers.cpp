@@ -39,8 +39,11 @@ Linear::Linear(const Scope& scope, std::int64_t in, std::int64_t out, LinearStar
                                      : Tensor::zeros({out}, scope.device));
 }
 
-Tensor Linear::operator()(const Tensor& x) const {
-  return linear(x, weight_, bias_);
+Tensor Linear::operator()(const Tensor& x, const Tensor& residual) const {
+  return linear(x, weight_, bias_, residual);
+}
+Tensor Linear::activated(const Tensor& x, ActivationKind kind) const {
+  return activated_linear(x, weight_, bias_, kind);
 }
 
 Conv2d::Conv2d(const Scope& scope, std::int64_t in, std::int64_t out, std::int64_t kernel,
@@ -131,14 +134,14 @@ SelfAttention::SelfAttention(const Scope& scope, const Options& options) : Modul
 Tensor SelfAttention::operator()(const Tensor& x) const {
   const std::int64_t count = x.size(0), positions = x.size(1) * x.size(2);
   const std::int64_t inner = heads_ * options_.head_dim;
-  Tensor h = reshape(x, {count, positions, options_.channels});
-  if (group_norm_ != nullptr) h = (*group_norm_)(h);
+  const Tensor flat = reshape(x, {count, positions, options_.channels});
+  const Tensor h = group_norm_ != nullptr ? (*group_norm_)(flat) : flat;
   const auto heads_of = [&](const Linear& projection) {
     return reshape(projection(h), {count, positions, heads_, options_.head_dim});
   };
   const double temperature = 1.0 / std::sqrt(static_cast<double>(options_.head_dim));
   const Tensor mixed = attention(heads_of(*to_q_), heads_of(*to_k_), heads_of(*to_v_), temperature);
-  const Tensor y = add(reshape((*to_out_)(reshape(mixed, {count, positions, inner})), x.shape()), x);
+  const Tensor y = reshape((*to_out_)(reshape(mixed, {count, positions, inner}), flat), x.shape());
   return options_.output_scale == 1.0 ? y : scale(y, 1.0 / options_.output_scale);
 }
 

@@ -4,6 +4,7 @@
 
 #include "autograd/ops/convolution.h"
 #include "autograd/ops/normalization.h"
+#include "kernels/activation/activation.h"
 #include "nn/module.h"
 #include "nn/scope.h"
 
@@ -21,7 +22,10 @@ enum class LinearStart : std::uint8_t { pytorch, xavier, narrow, zero };
 class Linear : public Module {
  public:
   Linear(const Scope& scope, std::int64_t in, std::int64_t out, LinearStart start = LinearStart::pytorch);
-  Tensor operator()(const Tensor& x) const;
+  /// The residual, of the result's shape, is added in the same pass; it may be undefined.
+  Tensor operator()(const Tensor& x, const Tensor& residual = {}) const;
+  /// activation((*this)(x), kind), in one pass where no gradient is recorded.
+  Tensor activated(const Tensor& x, ActivationKind kind) const;
   /// Of `rows` vectors.
   double flops(double rows) const { return 2.0 * rows * static_cast<double>(weight_.count()); }
 

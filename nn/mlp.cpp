@@ -89,7 +89,7 @@ Tensor Mlp::forward(const Tensor& x, const Tensor& timesteps, const Tensor& labe
   }
   Tensor h = concatenate({point, features}, 1);
   for (std::size_t i = 0; i < hidden_.size(); ++i) {
-    h = activation((*hidden_[i])(h), activation_kind(config_));
+    h = hidden_[i]->activated(h, activation_kind(config_));
     tap(context, "hidden." + std::to_string(i), h);
   }
   const Tensor y = (*output_)(h);

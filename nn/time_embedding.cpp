@@ -2,7 +2,6 @@
 
 #include <cmath>
 
-#include "autograd/ops/activation.h"
 #include "autograd/ops/embedding.h"
 
 namespace tweedie {
@@ -53,7 +52,7 @@ EmbeddingMlp::EmbeddingMlp(const Scope& scope, std::int64_t in, std::int64_t out
       linear_2_(register_module("linear_2", std::make_unique<Linear>(scope.in("linear_2"), out, out))) {}
 
 Tensor EmbeddingMlp::operator()(const Tensor& x) const {
-  return linear_2_(silu(linear_1_(x)));
+  return linear_2_(linear_1_.activated(x, ActivationKind::silu));
 }
 
 Tensor whole_numbers(const Tensor& x, std::string_view what) {

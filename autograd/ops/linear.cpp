@@ -1,5 +1,6 @@
 #include "autograd/ops/linear.h"
 
+#include "autograd/ops/activation.h"
 #include "kernels/matmul/matmul.h"
 #include "kernels/reduction/reduction.h"
 
@@ -29,6 +30,27 @@ void multiply_into(const Array& c, const Array& a, const Array& b, bool transpos
                            .transpose_a = transpose_a,
                            .transpose_b = transpose_b,
                            .write = write});
+}
+
+Tensor linear_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual,
+                      std::optional<ActivationKind> kind) {
+  require(x.defined() && weight.defined() && weight.rank() == 2 && x.rank() >= 1 && x.size(-1) == weight.size(1),
+          "linear: x {} and weight {}, expected (..., in) and (out, in)", x.shape(), weight.shape());
+  const std::int64_t rows = x.shape().count_between(0, x.rank() - 1), in = weight.size(1), out = weight.size(0);
+  Shape shape;
+  for (int axis = 0; axis + 1 < x.rank(); ++axis) shape.append(x.size(axis));
+  shape.append(out);
+  require(!residual.defined() || residual.shape() == shape, "linear: residual {}, expected {}", residual.shape(),
+          shape);
+  Tensor y = Tensor::empty(shape, x.dtype(), x.device());
+  matrix_multiply(y.stream(), Matmul{.a = x.array(Shape{1, rows, in}),
+                                     .b = weight.array(Shape{1, out, in}),
+                                     .bias = bias.array(),
+                                     .c = y.array(Shape{1, rows, out}),
+                                     .transpose_b = true,
+                                     .residual = residual.defined() ? residual.array(Shape{1, rows, out}) : Array{},
+                                     .activation = kind});
+  return y;
 }
 
 }  // namespace
@@ -78,20 +100,10 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose
   });
 }
 
-Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  require(x.defined() && weight.defined() && weight.rank() == 2 && x.rank() >= 1 && x.size(-1) == weight.size(1),
-          "linear: x {} and weight {}, expected (..., in) and (out, in)", x.shape(), weight.shape());
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual) {
+  const Tensor y = linear_forward(x, weight, bias, residual, {});
   const std::int64_t rows = x.shape().count_between(0, x.rank() - 1), in = weight.size(1), out = weight.size(0);
-  Shape shape;
-  for (int axis = 0; axis + 1 < x.rank(); ++axis) shape.append(x.size(axis));
-  shape.append(out);
-  Tensor y = Tensor::empty(shape, x.dtype(), x.device());
-  matrix_multiply(y.stream(), Matmul{.a = x.array(Shape{1, rows, in}),
-                                     .b = weight.array(Shape{1, out, in}),
-                                     .bias = bias.array(),
-                                     .c = y.array(Shape{1, rows, out}),
-                                     .transpose_b = true});
-  return record("linear", y, {x, weight, bias},
+  return record("linear", y, {x, weight, bias, residual},
                 [x = x.detach(), weight = weight.detach(), rows, in, out](Backward& backward) {
                   Stream& stream = x.stream();
                   const Array gradient = backward.grad_output().array(Shape{1, rows, out});
@@ -113,7 +125,13 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
                                     .x = gradient,
                                     .y = {place.array.data, Shape{1, out}, place.array.dtype},
                                     .write = place.write});
+                  backward.give(3, backward.grad_output());
                 });
+}
+
+Tensor activated_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, ActivationKind kind) {
+  if (any_requires_grad({x, weight, bias})) return activation(linear(x, weight, bias), kind);
+  return record("linear", linear_forward(x, weight, bias, {}, kind), {x, weight, bias}, nullptr);
 }
 
 }  // namespace tweedie

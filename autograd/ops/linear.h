@@ -1,6 +1,7 @@
 #pragma once
 
 #include "autograd/tensor.h"
+#include "kernels/activation/activation.h"
 
 namespace tweedie {
 
@@ -8,7 +9,12 @@ namespace tweedie {
 /// transposed. Two matrices give a matrix.
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false);
 
-/// x weight' + bias: x (..., in), weight (out, in), bias (out) or undefined; (..., out).
-Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias);
+/// x weight' + bias + residual: x (..., in), weight (out, in), bias (out) or undefined, residual (..., out) or
+/// undefined; (..., out).
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual = {});
+
+/// activation(linear(x, weight, bias), kind); one operation where no gradient is recorded, which would need the value
+/// between the two.
+Tensor activated_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, ActivationKind kind);
 
 }  // namespace tweedie

@@ -104,6 +104,10 @@ std::vector<GradCase> grad_cases() {
     }
   add_case("linear", {normal({2, 3, 4}), normal({5, 4}), normal({5})},
            [](Inputs x) { return linear(x[0], x[1], x[2]); });
+  add_case("linear_residual", {normal({2, 3, 4}), normal({4, 4})},
+           [](Inputs x) { return linear(silu(x[0]), x[1], {}, x[0]); });
+  add_case("activated_linear", {normal({3, 4}), normal({5, 4}), normal({5})},
+           [](Inputs x) { return activated_linear(x[0], x[1], x[2], ActivationKind::gelu_tanh); });
   add_case("linear_without_bias", {normal({3, 4}), normal({5, 4})}, [](Inputs x) { return linear(x[0], x[1], {}); });
 
   // Convolutions: kernel, stride and padding.

@@ -57,6 +57,18 @@ TEST(Tape, DetachAndNoGradStopIt) {
   EXPECT_TRUE(square(x).requires_grad());
 }
 
+TEST(Tape, AnActivatedLinearIsOneOperationWhereNothingIsRecorded) {
+  const Tensor x = reshape(leaf({1.0f, -2.0f, 0.5f, 3.0f}), {2, 2}), weight = reshape(leaf({0.5f, -1.0f}), {1, 2});
+  const Tensor bias = leaf({0.25f}), composed = activated_linear(x, weight, bias, ActivationKind::silu);
+  EXPECT_TRUE(composed.requires_grad());
+  const NoGrad guard;
+  const Work before = work_done();
+  const Tensor fused = activated_linear(x, weight, bias, ActivationKind::silu);
+  EXPECT_FALSE(fused.requires_grad());
+  EXPECT_EQ(fused.to_host(), composed.to_host());
+  EXPECT_EQ(work_done().bytes - before.bytes, 4.0 * (4 + 2 + 1 + 2));  // no pass over the result for the activation
+}
+
 TEST(Tape, SecondBackwardIsANamedError) {
   const Tensor x = leaf({2.0f});
   const Tensor y = sum(square(x));
