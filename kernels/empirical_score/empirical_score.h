@@ -47,7 +47,8 @@ extern Operation<PrepareEmpiricalData> prepare_empirical_data;
 ///   log_sum: log sum_i exp(-|z - alpha x_i|^2 / (2 sigma^2)).
 ///
 /// Exact means: what a double-precision evaluation gives, to 1e-5 of x0's norm and 2e-5 of the score's, at every sigma.
-/// Working memory grows with B and a tile of data, never with B n.
+/// Working memory grows with B and a tile of 2048 rows of data at most, never with B n; on cuda not with B either: a
+/// tile's products are of 256 points at most and stay in the second-level cache.
 /// bytes: data, points and outputs once; flops: 4 B n d, n with mirror images (two matrix products).
 struct EvaluateEmpiricalScore {
   Array data, centre, squared_norms, labels;
