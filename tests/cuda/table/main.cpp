@@ -1,7 +1,8 @@
 // kernel_table: every kernel's benchmark cases on the virtual GPU, one run each, as a table of what they move and need.
 //   kernel_table --vgpu-run PATH --bench PATH [--ptxas PATH] [--filter REGEX] [--first] [--check]
 // --first takes the first case of each operation; --check fails where a kernel that only waits for memory moves more
-// than 1.1 times its contract's bytes, wastes sectors, has bank conflicts or spills; it looks at no others.
+// than 1.1 times its contract's bytes, wastes sectors, has bank conflicts or spills, and where a matrix product, a
+// convolution or attention has bank conflicts, spills or keeps fewer than eight warps resident; it looks at no others.
 #include <fmt/core.h>
 #include <unistd.h>
 
@@ -46,6 +47,12 @@ bool waits_for_memory(const std::string& name) {
       "^(binary|unary|unary_backward|scale_add|fill_value|cast|activation_\\w+|group_norm_\\w+|layer_norm_\\w+|"
       "softmax_\\w+|adam_step|global_norm|count_nonfinite|noise_images|squared_error_\\w+|dropout|copy_slice|permute|"
       "upsample_\\w+|average_pool_\\w+|fill_normal|reduce|embedding_\\w+)/");
+  return std::regex_search(name, names);
+}
+
+/// Kernels that multiply matrices.
+bool waits_for_arithmetic(const std::string& name) {
+  static const std::regex names("^(matmul|conv2d_\\w+|attention_\\w+)/");
   return std::regex_search(name, names);
 }
 
@@ -133,10 +140,12 @@ void print(const Row& row) {
 /// What --check has against a row; empty where nothing.
 std::string complaint(const Row& row) {
   if (row.spilled > 0) return fmt::format("spills {} bytes", row.spilled);
+  if (row.conflicts > 0.0) return fmt::format("has {:.0f} bank conflicts", row.conflicts);
+  if (row.warps < 8) return fmt::format("keeps {} warps resident", row.warps);
+  if (waits_for_arithmetic(row.name)) return {};
   if (row.footprint > 1.1 * row.contract_bytes)
     return fmt::format("moves {:.2f} times its contract's bytes", row.footprint / row.contract_bytes);
   if (row.worst_efficiency < 0.999) return fmt::format("uses {:.2f} of its sectors", row.worst_efficiency);
-  if (row.conflicts > 0.0) return fmt::format("has {:.0f} bank conflicts", row.conflicts);
   return {};
 }
 
@@ -149,7 +158,7 @@ int run(const Options& options) {
       "|\n");
   std::vector<std::string> complaints;
   for (const std::string& name : names_of(options)) {
-    if (options.check && !waits_for_memory(name)) continue;
+    if (options.check && !waits_for_memory(name) && !waits_for_arithmetic(name)) continue;
     try {
       const Row row = measure(options, name, resources);
       print(row);
