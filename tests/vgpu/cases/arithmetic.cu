@@ -172,6 +172,36 @@ CASE(integer64_and_small) {
       u, v);
 }
 
+// The carry flag of a subtraction says that nothing was borrowed: chains of subc agree either way, addc tells.
+CASE(carry_of_subtractions) {
+  const auto u = integers<unsigned long long>(3), v = integers<unsigned long long>(4);
+  compare<unsigned>(
+      [] __device__(unsigned long long x, unsigned long long y) {
+        unsigned r, q, s;
+        asm("{sub.cc.u32 %0, %3, %4; subc.cc.u32 %1, %5, %6; addc.u32 %2, 0, 0;}"
+            : "=r"(r), "=r"(q), "=r"(s)
+            : "r"(unsigned(x)), "r"(unsigned(y)), "r"(unsigned(x >> 32)), "r"(unsigned(y >> 32)));
+        return (r ^ q) + s;
+      },
+      [](unsigned long long x, unsigned long long y) {
+        const auto z = x - y;
+        return (unsigned(z) ^ unsigned(z >> 32)) + (x >= y);
+      },
+      u, v);
+}
+
+CASE(integer128) {
+  const auto u = integers<unsigned long long>(5), v = integers<unsigned long long>(6);
+  const auto mixed = [] __host__ __device__(unsigned long long x, unsigned long long y) {
+    const unsigned __int128 wide = static_cast<unsigned __int128>(x) << 64 | y;
+    const unsigned __int128 by = static_cast<unsigned __int128>(y >> (x & 63)) << (y & 63) | 1;
+    const __int128 odd = static_cast<__int128>(wide) / static_cast<__int128>(by | 2);
+    const unsigned __int128 sum = wide / by + wide % by * 3 + static_cast<unsigned __int128>(odd);
+    return static_cast<unsigned long long>(sum) ^ static_cast<unsigned long long>(sum >> 64);
+  };
+  compare<unsigned long long>(mixed, mixed, u, v);
+}
+
 CASE(float32) {
   const auto a = reals<float>(1, 100), b = reals<float>(2, 3);
   BOTH(float, a, b, x + y);

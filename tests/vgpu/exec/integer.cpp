@@ -124,7 +124,8 @@ const Inst* dot(Warp& warp, const Inst* in) {  // dp4a and dp2a; flags: the high
   return in + 1;
 }
 
-// Additions with carry: the flag lives in the register whose offset is in `extra`.
+// Additions with carry: the flag lives in the register whose offset is in `extra`. As on hardware, which adds the
+// complement, a subtraction sets it where it did not borrow: nvcc's division of 128 bits reads it with addc.
 template <class T, bool Subtract, bool In, bool Out>
 const Inst* carry(Warp& warp, const Inst* in) {
   const T* a = reg<T>(warp, in->a);
@@ -135,12 +136,13 @@ const Inst* carry(Warp& warp, const Inst* in) {
   for (int i = 0; i < kLanes; ++i) {
     if (!(warp.mask >> i & 1)) continue;
     const T x = a[i], y = b[i];
-    const T extra = In ? flag >> i & 1 : 0;
+    const T set = flag >> i & 1, extra = In ? Subtract ? 1 - set : set : 0;
     T result;
     bool over;
     if (Subtract) {
       over = __builtin_sub_overflow(x, y, &result);
       over |= __builtin_sub_overflow(result, extra, &result);
+      over = !over;
     } else {
       over = __builtin_add_overflow(x, y, &result);
       over |= __builtin_add_overflow(result, extra, &result);
