@@ -132,3 +132,76 @@ CASE(attributes) {
   CHECK(std::string(cudaGetErrorString(cudaErrorMemoryAllocation)) == "out of memory");
   CHECK(std::string(cudaGetErrorName(cudaErrorInvalidValue)) == "cudaErrorInvalidValue");
 }
+
+CASE(graph_memory_and_neighbours) {
+  const int n = 100;
+  cudaGraph_t graph;
+  CUDA(cudaGraphCreate(&graph, 0));
+  cudaMemAllocNodeParams memory = {};
+  memory.poolProps.allocType = cudaMemAllocationTypePinned;
+  memory.poolProps.location.type = cudaMemLocationTypeDevice;
+  memory.bytesize = n * sizeof(float);
+  cudaGraphNode_t made, zeroed, added, copied, freed, extra;
+  CUDA(cudaGraphAddMemAllocNode(&made, graph, nullptr, 0, &memory));
+  float* x = static_cast<float*>(memory.dptr);
+  cudaMemsetParams fill = {};
+  fill.dst = x, fill.elementSize = 4, fill.width = n, fill.height = 1;
+  CUDA(cudaGraphAddMemsetNode(&zeroed, graph, &made, 1, &fill));
+  float by = 3;
+  int count = n;
+  void* arguments[] = {&x, &by, &count};
+  cudaKernelNodeParams kernel = {};
+  kernel.func = reinterpret_cast<void*>(add), kernel.gridDim = dim3(1), kernel.blockDim = dim3(128);
+  kernel.kernelParams = arguments;
+  CUDA(cudaGraphAddKernelNode(&added, graph, &zeroed, 1, &kernel));
+  CUDA(cudaGraphAddKernelNode(&extra, graph, &added, 1, &kernel));
+  std::vector<float> host(n);
+  CUDA(cudaGraphAddMemcpyNode1D(&copied, graph, &added, 1, host.data(), x, n * sizeof(float), cudaMemcpyDeviceToHost));
+  CUDA(cudaGraphAddMemFreeNode(&freed, graph, &copied, 1, x));
+  size_t neighbours = 0;
+  CUDA(cudaGraphNodeGetDependentNodes(added, nullptr, nullptr, &neighbours));
+  CHECK(neighbours == 2);
+  CUDA(cudaGraphDestroyNode(extra));
+  CUDA(cudaGraphNodeGetDependentNodes(added, nullptr, nullptr, &neighbours));
+  CHECK(neighbours == 1);
+  cudaGraphNode_t before = nullptr;
+  CUDA(cudaGraphNodeGetDependencies(copied, &before, nullptr, &neighbours));
+  CHECK(before == added);
+  cudaGraphExec_t exec;
+  CUDA(cudaGraphInstantiate(&exec, graph, 0));
+  for (int launch = 0; launch < 2; ++launch) {
+    host.assign(n, 0);
+    CUDA(cudaGraphLaunch(exec, nullptr));
+    CUDA(cudaDeviceSynchronize());
+    CHECK(host[n - 1] == 3);
+  }
+  CUDA(cudaGraphExecDestroy(exec));
+  CUDA(cudaGraphDestroy(graph));
+}
+
+CASE(pools_and_names) {
+  cudaStream_t stream;
+  CUDA(cudaStreamCreate(&stream));
+  cudaMemPool_t pool;
+  CUDA(cudaDeviceGetDefaultMemPool(&pool, 0));
+  uint64_t before = 0, during = 0, after = 0;
+  CUDA(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrUsedMemCurrent, &before));
+  void* memory;
+  CUDA(cudaMallocAsync(&memory, 4000, stream));
+  CUDA(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrUsedMemCurrent, &during));
+  CUDA(cudaFreeAsync(memory, stream));
+  CUDA(cudaStreamSynchronize(stream));
+  CUDA(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrUsedMemCurrent, &after));
+  CHECK(during >= before + 4000 && after == before);
+  cudaStreamAttrValue value = {}, back = {};
+  value.priority = -1;
+  CUDA(cudaStreamSetAttribute(stream, cudaStreamAttributePriority, &value));
+  CUDA(cudaStreamGetAttribute(stream, cudaStreamAttributePriority, &back));
+  CHECK(back.priority == -1);
+  CUDA(cudaStreamDestroy(stream));
+  char name[32];
+  int device = -1;
+  CUDA(cudaDeviceGetPCIBusId(name, sizeof name, 0));
+  CUDA(cudaDeviceGetByPCIBusId(&device, name));
+  CHECK(device == 0);
+}

@@ -90,6 +90,20 @@ cudaError_t cudaDeviceGetPCIBusId(char* text, int length, int) {
   std::snprintf(text, static_cast<size_t>(length), "0000:00:00.0");
   return cudaSuccess;
 }
+cudaError_t cudaDeviceGetByPCIBusId(int* device, const char* text) {
+  unsigned domain = 0, bus = 0, place = 0;
+  const bool full = std::sscanf(text, "%x:%x:%x", &domain, &bus, &place) == 3;
+  const bool known = (full || std::sscanf(text, "%x:%x", &bus, &place) == 2) && (domain | bus | place) == 0;
+  if (!known) return set_error(cudaErrorInvalidDevice);
+  *device = 0;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceEnablePeerAccess(int, unsigned) {  // there is no other device
+  return set_error(cudaErrorInvalidDevice);
+}
+cudaError_t cudaDeviceDisablePeerAccess(int) {
+  return set_error(cudaErrorInvalidDevice);
+}
 cudaError_t cudaDeviceGetLimit(size_t* value, cudaLimit limit) {
   *value = limit == cudaLimitStackSize ? 1024 : limit == cudaLimitPrintfFifoSize ? 1 << 20 : 8 << 20;
   return cudaSuccess;

@@ -7,6 +7,15 @@
 
 struct CUmemPoolHandle_st {
   u_int64_t threshold = 0;
+  std::map<const void*, size_t> used;  // what cudaFreeAsync or cudaFree has not taken back
+  u_int64_t used_bytes() const {
+    u_int64_t sum = 0;
+    for (const auto& [pointer, bytes] : used)
+      if (const auto* allocation = tweedie::vgpu::Memory::instance().find(reinterpret_cast<u_int64_t>(pointer));
+          allocation && !allocation->freed)
+        sum += bytes;
+    return sum;
+  }
 };
 
 namespace tweedie::vgpu {
@@ -213,11 +222,14 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
   return cudaSuccess;
 }
 
-cudaError_t cudaMallocAsync(void** pointer, size_t size, cudaStream_t) {
-  return allocate(pointer, size, MemoryKind::device);
+cudaError_t cudaMallocFromPoolAsync(void** pointer, size_t size, cudaMemPool_t pool, cudaStream_t) {
+  const cudaError_t error = allocate(pointer, size, MemoryKind::device);
+  const std::lock_guard lock(State::instance().mutex);
+  if (!error) pool->used[*pointer] = size;
+  return error;
 }
-cudaError_t cudaMallocFromPoolAsync(void** pointer, size_t size, cudaMemPool_t, cudaStream_t) {
-  return allocate(pointer, size, MemoryKind::device);
+cudaError_t cudaMallocAsync(void** pointer, size_t size, cudaStream_t stream) {
+  return cudaMallocFromPoolAsync(pointer, size, default_pool(), stream);
 }
 cudaError_t cudaFreeAsync(void* pointer, cudaStream_t stream) {
   if (stream_of(stream)->capture) return cudaSuccess;  // the graph keeps what was allocated while it was captured
@@ -261,7 +273,7 @@ cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribut
     case cudaMemPoolAttrReservedMemHigh:
     case cudaMemPoolAttrUsedMemCurrent:
     case cudaMemPoolAttrUsedMemHigh:
-      *static_cast<u64*>(value) = Memory::instance().used();
+      *static_cast<u64*>(value) = pool->used_bytes();
       break;
     default:
       *static_cast<int*>(value) = 1;

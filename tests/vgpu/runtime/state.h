@@ -115,6 +115,7 @@ struct CUstream_st {
   std::vector<struct CUgraphNode_st*> tail;  // nodes that the next captured one depends on
   bool capture_origin = false;
   unsigned long long capture_id = 0;
+  std::map<cudaStreamAttrID, cudaStreamAttrValue> attributes;  // kept for whoever asks; without effect
 };
 struct CUgraphNode_st {
   tweedie::vgpu::NodeType type = tweedie::vgpu::NodeType::empty;

@@ -88,10 +88,17 @@ cudaError_t cudaStreamGetDevice(cudaStream_t, int* device) {
   *device = 0;
   return cudaSuccess;
 }
-cudaError_t cudaStreamCopyAttributes(cudaStream_t, cudaStream_t) {
+cudaError_t cudaStreamCopyAttributes(cudaStream_t to, cudaStream_t from) {
+  stream_of(to)->attributes = stream_of(from)->attributes;
   return cudaSuccess;
 }
-cudaError_t cudaStreamSetAttribute(cudaStream_t, cudaStreamAttrID, const cudaStreamAttrValue*) {
+cudaError_t cudaStreamSetAttribute(cudaStream_t stream, cudaStreamAttrID attribute, const cudaStreamAttrValue* value) {
+  stream_of(stream)->attributes[attribute] = *value;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamGetAttribute(cudaStream_t stream, cudaStreamAttrID attribute, cudaStreamAttrValue* value) {
+  const auto found = stream_of(stream)->attributes.find(attribute);
+  *value = found == stream_of(stream)->attributes.end() ? cudaStreamAttrValue{} : found->second;
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
