@@ -140,6 +140,10 @@ CASE(too_many_threads) {
 __global__ void asserts(int n) {
   if (threadIdx.x == 7 && n == 3) __trap();
 }
+CASE(failed_call) {
+  if (cudaSetDevice(99) == cudaErrorInvalidDevice) std::puts("refused");
+  (void)cudaGetLastError();
+}
 CASE(trap) {
   asserts<<<1, 32>>>(3);
 }

@@ -31,15 +31,19 @@ Settings read() {
         result.race = true;
       else if (word == "sync")
         result.sync = true;
+      else if (word == "api")
+        result.calls = true;
       else if (word == "all")
         result.memory = result.initialised = result.race = result.sync = true;
       else if (word != "none" && !word.empty()) {
-        std::fprintf(stderr, "vgpu: unknown check '%s': expected mem, init, race, sync, all or none\n", word.c_str());
+        std::fprintf(stderr, "vgpu: unknown check '%s': expected mem, init, race, sync, api, all or none\n",
+                     word.c_str());
         std::exit(2);
       }
     }
   }
   if (const char* text = text_of("VGPU_SEED")) result.seed = std::strtoull(text, nullptr, 10);
+  if (const char* text = text_of("VGPU_MUTATE")) result.mutate = text;
   if (const char* text = text_of("VGPU_PROFILE")) result.profile = text;
   if (const char* text = text_of("VGPU_ARCH")) result.architecture = std::atoi(text);
   if (const char* text = text_of("VGPU_THREADS")) result.workers = std::atoi(text);

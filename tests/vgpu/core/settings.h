@@ -8,7 +8,9 @@ namespace tweedie::vgpu {
 
 struct Settings {
   bool memory = true, initialised = false, race = false, sync = false;  // VGPU_CHECK: mem,init,race,sync or none
+  bool calls = false;                                                   // VGPU_CHECK: api
   u64 seed = 0;           // VGPU_SEED: 0 runs blocks and warps in order, another number shuffles them
+  std::string mutate;     // VGPU_MUTATE: the kernel that loses its last store; empty for none
   std::string profile;    // VGPU_PROFILE: where the JSON goes; empty for none
   int architecture = 80;  // VGPU_ARCH: the compute capability that the device claims
   int workers = 0;        // VGPU_THREADS: 0 for every core

@@ -1,4 +1,6 @@
 // Errors: the last one of each thread, and the one that stays.
+#include "core/settings.h"
+#include "exec/report.h"
 #include "runtime/state.h"
 
 using namespace tweedie::vgpu;
@@ -44,7 +46,12 @@ constexpr Text kTexts[] = {
 namespace tweedie::vgpu {
 
 cudaError_t set_error(cudaError_t error) {
-  if (error != cudaSuccess) last = error;
+  if (error == cudaSuccess) return error;
+  last = error;
+  // Answers to a question are no mistakes.
+  if (settings().calls && error != cudaErrorNotReady && error != cudaErrorGraphExecUpdateFailure)
+    report(
+        fmt::format("api: a call of the runtime failed: {} ({})", cudaGetErrorString(error), cudaGetErrorName(error)));
   return error;
 }
 cudaError_t sticky_error() {

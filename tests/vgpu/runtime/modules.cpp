@@ -2,9 +2,11 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "core/kernel_name.h"
 #include "core/settings.h"
 #include "decode/decoder.h"
 #include "exec/report.h"
+#include "ptx/mutate.h"
 #include "runtime/fat_binary.h"
 #include "runtime/state.h"
 
@@ -31,6 +33,7 @@ void LoadedModule::load() {
   load_variables();
   for (const auto& [name, function] : module_->functions) {
     if (!function->entry) continue;
+    if (!settings().mutate.empty() && is_kernel_called(name, settings().mutate)) mutate(*function);
     auto made = std::make_unique<Kernel>();
     made->name = name;
     made->module = this;
@@ -38,6 +41,12 @@ void LoadedModule::load() {
     State::instance().known_kernels.insert(made.get());
     kernels_[name] = std::move(made);
   }
+}
+
+void LoadedModule::mutate(ptx::Function& kernel) {
+  if (ptx::drop_last_store(kernel)) return;
+  std::fprintf(stderr, "vgpu: kernel %s has no store to drop\n", kernel.name.c_str());
+  std::exit(2);
 }
 
 void LoadedModule::load_variables() {
@@ -131,9 +140,28 @@ std::map<const void*, Registered>& registered() {
 
 namespace tweedie::vgpu {
 
+namespace {
+
+/// Ends the program unless one of its kernels is the one that --mutate names.
+void check_mutated_kernel() {
+  std::string names;
+  for (const auto& [host, entry] : registered()) {
+    if (is_kernel_called(entry.name, settings().mutate)) return;
+    names += "  " + entry.name + "\n";
+  }
+  std::fprintf(stderr, "vgpu: the program has no kernel %s; it has\n%s", settings().mutate.c_str(), names.c_str());
+  std::exit(2);
+}
+
+}  // namespace
+
 Kernel* find_kernel(const void* pointer) {
   State& state = State::instance();
   const std::lock_guard lock(state.mutex);
+  if (static bool checked = settings().mutate.empty(); !checked) {
+    checked = true;
+    check_mutated_kernel();
+  }
   if (state.known_kernels.count(static_cast<const Kernel*>(pointer)))
     return const_cast<Kernel*>(static_cast<const Kernel*>(pointer));
   if (const auto known = state.kernels.find(pointer); known != state.kernels.end()) return known->second;

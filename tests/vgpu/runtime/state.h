@@ -43,6 +43,7 @@ class LoadedModule {
  private:
   void load();
   void load_variables();
+  static void mutate(ptx::Function& kernel);
   std::string text_, problem_;
   std::unique_ptr<ptx::Module> module_;
   std::map<std::string, Allocation*> variables_;

@@ -91,6 +91,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Bug{"shared_out_of_bounds", "mem", "the block has 252 bytes of shared memory", "thread (63, 0, 0)"},
                     Bug{"too_much_shared", "mem", "50000 dynamic bytes of shared memory", "refused"},
                     Bug{"too_many_threads", "mem", "1025 threads a block", "refused"},
+                    Bug{"failed_call", "mem,api", "api: a call of the runtime failed", "cudaErrorInvalidDevice"},
                     Bug{"trap", "mem", "trap", "thread (7, 0, 0)"}),
     [](const auto& info) { return std::string(info.param.name) + "_" + std::to_string(info.index); });
 
@@ -110,6 +111,21 @@ TEST(Planted, CleanTwinIsSilent) {
 TEST(Planted, ChecksCanBeLeftOut) {
   const Outcome outcome = run_case("--check mem", "planted", "missing_barrier");
   EXPECT_EQ(outcome.status, 0) << outcome.text;
+}
+
+TEST(Mutant, LosesItsLastStore) {
+  for (const std::string name : {"axpy", "_Z4axpyifPKfPf", "'axpy(int, float, float const*, float*)'"}) {
+    const Outcome outcome = run_case("--mutate " + name, "memory", "elementwise");
+    EXPECT_EQ(outcome.status, 1) << outcome.text;
+    EXPECT_TRUE(outcome.says("FAILED elementwise")) << outcome.text;
+  }
+  EXPECT_EQ(run_case("--mutate reverse", "memory", "elementwise").status, 0);
+}
+TEST(Mutant, OfAKernelThatTheProgramLacks) {
+  const Outcome outcome = run_case("--mutate axpi", "memory", "elementwise");
+  EXPECT_EQ(outcome.status, 2) << outcome.text;
+  EXPECT_TRUE(outcome.says("the program has no kernel axpi")) << outcome.text;
+  EXPECT_TRUE(outcome.says("_Z4axpyifPKfPf")) << outcome.text;
 }
 
 TEST(Missing, EntryPointStopsWithItsName) {

@@ -13,12 +13,13 @@ namespace {
 const char kUsage[] =
     "usage: vgpu-run [OPTIONS] PROGRAM [ARGUMENTS...]\n"
     "Runs a CUDA program (built with -cudart shared and uncompressed PTX) on the virtual GPU.\n"
-    "  --check LIST     mem, init, race, sync, all or none, separated by commas (default: mem)\n"
+    "  --check LIST     mem, init, race, sync, all (those four), api or none, separated by commas (default: mem)\n"
     "  --profile FILE   write counters of every kernel to FILE as JSON\n"
     "  --seed N         run blocks in an order drawn from N (default 0: in order)\n"
     "  --arch NN        compute capability that the device claims: 80 (default) or 90\n"
     "  --threads N      worker threads (default: every core)\n"
     "  --memory BYTES   device memory (default: three quarters of the machine's)\n"
+    "  --mutate KERNEL  run KERNEL without its last store: a program that checks its results should notice\n"
     "The status is the program's own, or 86 when a check reported an error.\n";
 
 std::string own_folder() {
@@ -37,8 +38,9 @@ int main(int count, char** arguments) {
   const struct {
     const char* option;
     const char* variable;
-  } options[] = {{"--check", "VGPU_CHECK"}, {"--profile", "VGPU_PROFILE"}, {"--seed", "VGPU_SEED"},
-                 {"--arch", "VGPU_ARCH"},   {"--threads", "VGPU_THREADS"}, {"--memory", "VGPU_MEMORY"}};
+  } options[] = {{"--check", "VGPU_CHECK"},  {"--profile", "VGPU_PROFILE"}, {"--seed", "VGPU_SEED"},
+                 {"--arch", "VGPU_ARCH"},    {"--threads", "VGPU_THREADS"}, {"--memory", "VGPU_MEMORY"},
+                 {"--mutate", "VGPU_MUTATE"}};
   for (; at < count && arguments[at][0] == '-'; ++at) {
     if (std::strcmp(arguments[at], "--help") == 0 || std::strcmp(arguments[at], "-h") == 0) {
       std::fputs(kUsage, stdout);
