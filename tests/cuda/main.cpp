@@ -1,4 +1,7 @@
-// cuda_tests [--list-operations] [--smallest] [--gtest_...]: every CUDA case. It needs a device: a GPU, or vgpu-run.
+// cuda_tests [--smallest] [--record-launches FILE] [--gtest_...]: every CUDA case. It needs a device: a GPU, or
+// vgpu-run. cuda_tests --list-operations | --list-kernels: what it tests. --record-launches writes a line for each
+// kernel that a test launched: kernel, test, milliseconds of the test. TWEEDIE_MUTATE=NAME plants an error
+// (mutation.h).
 #include <gtest/gtest.h>
 
 #include <unistd.h>
@@ -6,11 +9,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <string_view>
 
 #include "kernels/runtime/operation.h"
 #include "kernels/runtime/stream.h"
+#include "tests/cuda/mutation.h"
 #include "tests/cuda/options.h"
 
 namespace tweedie::testing_tools {
@@ -20,22 +25,52 @@ CudaTestOptions& cuda_test_options() {
   return options;
 }
 
+namespace {
+
+/// Writes which kernels each test launched.
+class LaunchRecorder : public testing::EmptyTestEventListener {
+ public:
+  explicit LaunchRecorder(const std::string& path) : file_(path) {}
+  void OnTestStart(const testing::TestInfo&) override { take_launched_kernels(); }
+  void OnTestEnd(const testing::TestInfo& test) override {
+    for (const std::string& kernel : take_launched_kernels())
+      file_ << kernel << '\t' << test.test_suite_name() << '.' << test.name() << '\t' << test.result()->elapsed_time()
+            << std::endl;
+  }
+
+ private:
+  std::ofstream file_;
+};
+
+void list_operations() {
+  for (const OperationBase* operation : all_operations())
+    if (operation->implemented_on(DeviceKind::cuda))
+      std::printf("%.*s\n", static_cast<int>(operation->name().size()), operation->name().data());
+}
+
+}  // namespace
 }  // namespace tweedie::testing_tools
 
 int main(int count, char** arguments) {
-  auto& options = tweedie::testing_tools::cuda_test_options();
+  using namespace tweedie::testing_tools;
+  CudaTestOptions& options = cuda_test_options();
   options.exhaustive = std::getenv("TWEEDIE_EXHAUSTIVE") != nullptr;
-  bool list = false;
+  std::string launches;
   for (int i = 1; i < count; ++i) {
     const std::string_view argument = arguments[i];
     options.smallest = options.smallest || argument == "--smallest";
-    list = list || argument == "--list-operations";
+    if (argument == "--record-launches" && i + 1 < count) launches = arguments[++i];
+    if (argument == "--list-operations") return list_operations(), 0;
+    if (argument == "--list-kernels") {
+      for (const std::string& kernel : all_kernels()) std::puts(kernel.c_str());
+      return 0;
+    }
   }
-  if (list) {
-    for (const tweedie::OperationBase* operation : tweedie::all_operations())
-      if (operation->implemented_on(tweedie::DeviceKind::cuda))
-        std::printf("%.*s\n", static_cast<int>(operation->name().size()), operation->name().data());
-    return 0;
+  try {
+    check_mutation();
+  } catch (const tweedie::Error& error) {
+    std::fprintf(stderr, "cuda_tests: %s\n", error.what());
+    return 2;
   }
   testing::InitGoogleTest(&count, arguments);
   if (!testing::GTEST_FLAG(list_tests)) {
@@ -45,6 +80,7 @@ int main(int count, char** arguments) {
       return 1;
     }
   }
+  if (!launches.empty()) testing::UnitTest::GetInstance()->listeners().Append(new LaunchRecorder(launches));
   // Choices that the tests measure are theirs alone.
   const auto choices =
       std::filesystem::temp_directory_path() / ("tweedie-autotune-" + std::to_string(getpid()) + ".json");

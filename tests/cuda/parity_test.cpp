@@ -6,6 +6,7 @@
 
 #include "kernels/all_cases.h"
 #include "kernels/runtime/operation.h"
+#include "tests/cuda/mutation.h"
 #include "tests/cuda/options.h"
 #include "tests/kernels/parity.h"
 
@@ -37,6 +38,7 @@ std::vector<OperationCase> cases_of(CaseLevel level) {
     else if (size_of_case(operation_case) < size_of_case(cases[found->second]))
       cases[found->second] = std::move(operation_case);
   }
+  for (OperationCase& operation_case : cases) operation_case = with_mutation(std::move(operation_case));
   return cases;
 }
 

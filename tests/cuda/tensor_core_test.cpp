@@ -6,6 +6,7 @@
 #include "kernels/empirical_score/empirical_score_cases.h"
 #include "kernels/matmul/matmul_cases.h"
 #include "kernels/runtime/cuda_choices.h"
+#include "tests/cuda/mutation.h"
 #include "tests/cuda/options.h"
 #include "tests/kernels/parity.h"
 
@@ -20,7 +21,7 @@ std::vector<OperationCase> quick_cases() {
     for (const OperationCase& operation_case : list)
       if (operation_case.level == CaseLevel::quick &&
           (seen.insert(operation_case.operation).second || !cuda_test_options().smallest))
-        cases.push_back(operation_case);
+        cases.push_back(with_mutation(operation_case));
   return cases;
 }
 
