@@ -9,6 +9,22 @@ die() {
   exit 1
 }
 number() { sed -n "s/^ *\"$2\": \([-0-9.e+]*\),*$/\1/p" "$1"; }
+# numbers FILE.json: every number of it, one a line. floats FILE.npz NAME COUNT [8]: likewise the first of an
+# array in it, float32 or float64.
+numbers() { grep -oE '(": |^ *)[-0-9][-0-9.e+]*,?$' "$1" | tr -d '": ,'; }
+floats() {
+  local name start
+  name=$(LC_ALL=C grep -obUaF "$2.npy" "$1" | head -n 1 | cut -d : -f 1)
+  start=$(LC_ALL=C grep -obUaP '\x93NUMPY' "$1" | cut -d : -f 1 | awk -v name="$name" '$1 > name { print; exit }')
+  tail -c "+$((start + 129))" "$1" | head -c "$((${4:-4} * $3))" | od -An -v -w"${4:-4}" -t "f${4:-4}"
+}
+# alike FILE FILE LIMIT COUNT: both hold COUNT numbers or more, one a line, and they differ by LIMIT of the largest in all.
+alike() {
+  paste "$1" "$2" | awk -v limit="$3" -v count="$4" '
+    function size(x) { return x < 0 ? -x : x }
+    { if (NF != 2) bad = 1; a[NR] = $1; b[NR] = $2; if (size($1) > largest) largest = size($1) }
+    END { for (i = 1; i <= NR; ++i) if (!(size(a[i] - b[i]) <= limit * largest)) bad = 1; exit bad || NR < count || largest == 0 }'
+}
 near() { awk -v a="$1" -v b="$2" -v limit="$3" 'BEGIN { d = a - b; if (d < 0) d = -d; exit !(a != "" && d <= limit * (b < 0 ? -b : b)) }'; }
 
 # Images of 8 x 8 bytes, (24, 1, 8, 8), that need no data set installed.
@@ -44,5 +60,26 @@ for network in mlp:16x2 unet:4x1; do
     --out "$here-scores.npz" --log-level quiet >/dev/null
   [[ -s $here-scores.npz && -s $here-grads.safetensors ]] || die "$network: no scores"
 done
+
+# The closed form at three points, and a whole study: every number as on the cpu.
+for device in cpu cuda; do
+  "$bin/empirical_score" --device $device --data "$out/images.npy" --points "$out/mlp-samples/arrays/samples.npy" \
+    --alpha "$out/t.npy" --sigma "$out/t.npy" --out "$out/closed-$device.npz" --log-level quiet >/dev/null
+  floats "$out/closed-$device.npz" score 192 >"$out/score-$device"
+  floats "$out/closed-$device.npz" x0 192 >"$out/x0-$device"
+  floats "$out/closed-$device.npz" trace_cov 3 8 >"$out/trace_cov-$device"
+  "$bin/selective_underfitting" --device $device --data fashion-mnist --subset 64 --resolution 8 --networks mlp:16x1 \
+    --view x0 --checkpoints 2,4 --batch 16 --probes 8 --samples 8 --restarts 8 --held-out 0 --log-level quiet \
+    --out "$out/study-$device" >/dev/null
+  numbers "$out/study-$device/results.json" >"$out/study-$device.numbers"
+done
+for array in score x0 trace_cov; do
+  alike "$out/$array-cpu" "$out/$array-cuda" 1e-5 3 || die "empirical_score: $array is not the cpu's"
+done
+# Each number by itself: they have different units.
+paste "$out/study-cpu.numbers" "$out/study-cuda.numbers" |
+  awk '{ d = $1 - $2; if (d < 0) d = -d; if (NF != 2 || !(d <= 1e-5 * ($1 < 0 ? -$1 : $1))) { print; bad = 1 } } END { exit bad || NR < 300 }' ||
+  die "selective_underfitting: these numbers are not the cpu's (cpu, cuda)"
+
 TWEEDIE_VALIDATE=cpu train mlp:16x2 --device cuda --out "$out/validated"
 echo "end_to_end: every program ran on cuda"
