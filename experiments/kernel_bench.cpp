@@ -192,25 +192,13 @@ void run_case(benchmark::State& state, const OperationCase& operation, Device de
   measure(state, device, work, ceilings, [&] { operation.run(stream, arrays); });
 }
 
-/// Runs the matching kernels once, for a profiler to watch, and says what their contracts ask for.
-void run_once(const std::vector<OperationCase>& cases, const std::string& filter, Device device) {
-  const std::regex expression(filter, std::regex::extended);
-  for (const OperationCase& operation : cases) {
-    const std::string name = operation.operation + "/" + operation.label;
-    if (operation.level != CaseLevel::benchmark || !std::regex_search(name, expression)) continue;
-    Stream& stream = default_stream(device);
-    const Operands operands(operation, device);
-    const Work before = work_done();
-    operation.run(stream, operands.arrays);
-    stream.synchronize();
-    fmt::print("{{\"name\": \"{}\", \"flops\": {}, \"bytes\": {}}}\n", name, work_done().flops - before.flops,
-               work_done().bytes - before.bytes);
-  }
-}
+/// A preset in training: noising, forward, backward, clipping, AdamW with averages.
+struct Training {
+  std::unique_ptr<NetworkScore> model;
+  std::unique_ptr<Trainer> trainer;
+};
 
-/// A whole training step of a preset: noising, forward, backward, clipping, AdamW with averages.
-void run_train_step(benchmark::State& state, const std::string& preset, std::int64_t batch, Device device,
-                    const Ceilings& ceilings) {
+Training make_training(const std::string& preset, std::int64_t batch, Device device) {
   const std::int64_t channels = preset == "ddpm-cifar10" ? 3 : 1;
   std::vector<std::byte> pixels(static_cast<std::size_t>(batch * 32 * 32 * channels));
   for (std::size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<std::byte>((i * 2654435761u) >> 11);
@@ -218,14 +206,22 @@ void run_train_step(benchmark::State& state, const std::string& preset, std::int
       data::make_image_set("noise", data::Split::train, {batch, 32, 32, channels}, DType::uint8, std::move(pixels));
   ModelOptions options;
   options.network = preset;
-  const auto model = make_model(options, images, device, 0);
+  Training training{.model = make_model(options, images, device, 0), .trainer = {}};
   TrainerOptions trainer_options;
   trainer_options.steps = INT64_MAX;
   trainer_options.batch = batch;
   trainer_options.log_every = INT64_MAX;
   trainer_options.optimizer.clip_norm = 1.0;
-  Trainer trainer(*model, make_objective(options, on_device(images, device), model->process()), nullptr,
-                  trainer_options);
+  training.trainer = std::make_unique<Trainer>(
+      *training.model, make_objective(options, on_device(images, device), training.model->process()), nullptr,
+      trainer_options);
+  return training;
+}
+
+void run_train_step(benchmark::State& state, const std::string& preset, std::int64_t batch, Device device,
+                    const Ceilings& ceilings) {
+  const Training training = make_training(preset, batch, device);
+  Trainer& trainer = *training.trainer;
   trainer.run(1, {});
   Work work = work_done();
   trainer.run(2, {});
@@ -235,10 +231,37 @@ void run_train_step(benchmark::State& state, const std::string& preset, std::int
 }
 
 constexpr std::pair<const char*, std::int64_t> training_steps[] = {
-    {"unet-xs", 64}, {"unet-xs", 128}, {"unet-s", 64}, {"unet-s", 128}, {"unet-m", 64}, {"ddpm-cifar10", 8}};
+    {"unet-xs", 64}, {"unet-xs", 128},    {"unet-s", 64},     {"unet-s", 128},
+    {"unet-m", 64},  {"ddpm-cifar10", 8}, {"ddpm-cifar10", 1}};
 
 std::string training_step_name(const std::string& preset, std::int64_t batch) {
   return fmt::format("train_step/{}/{}", preset, batch);
+}
+
+/// Runs what matches once, for a profiler to watch, and says what the contracts ask for.
+void run_once(const std::vector<OperationCase>& cases, const std::string& filter, Device device) {
+  const std::regex expression(filter, std::regex::extended);
+  Stream& stream = default_stream(device);
+  const auto run = [&](const std::string& name, const std::function<void()>& body) {
+    const Work before = work_done();
+    body();
+    stream.synchronize();
+    fmt::print("{{\"name\": \"{}\", \"flops\": {}, \"bytes\": {}}}\n", name, work_done().flops - before.flops,
+               work_done().bytes - before.bytes);
+  };
+  for (const OperationCase& operation : cases) {
+    const std::string name = operation.operation + "/" + operation.label;
+    if (operation.level != CaseLevel::benchmark || !std::regex_search(name, expression)) continue;
+    const Operands operands(operation, device);
+    if (operation.prepare) operation.prepare(stream, operands.arrays);
+    run(name, [&] { operation.run(stream, operands.arrays); });
+  }
+  for (const auto& [preset, batch] : training_steps) {
+    const std::string name = training_step_name(preset, batch);
+    if (!std::regex_search(name, expression)) continue;
+    const Training training = make_training(preset, batch, device);
+    run(name, [&] { training.trainer->run(1, {}); });
+  }
 }
 
 /// Throws UsageError unless the filter is an expression that some benchmark's name matches. The benchmark library would
@@ -338,7 +361,7 @@ int main(int argc, char** argv) {
             ->type_name("NAME");
         app.add_option("--seconds", options.seconds, "Least time for each benchmark")->check(CLI::PositiveNumber);
         app.add_flag("--list", options.list, "Names only");
-        app.add_flag("--once", options.once, "Run each kernel once and time nothing: for a profiler");
+        app.add_flag("--once", options.once, "Run each once and time nothing: for a profiler");
       },
       [&](const CommandLine&) { run(options); });
 }
