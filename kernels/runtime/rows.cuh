@@ -71,7 +71,8 @@ class RowPart {
     for_each_held([&](auto k) {
       if (column(k()) < columns_) body(k, held_[k()], column(k()));
     });
-    for (int k = held_packs; column(k) < columns_; ++k) body(Width<held_packs>{}, load_packs(column(k)), column(k));
+    if constexpr (!holds_all)
+      for (int k = held_packs; column(k) < columns_; ++k) body(Width<held_packs>{}, load_packs(column(k)), column(k));
   }
 
   static __device__ std::int64_t column(int k) {
@@ -87,6 +88,8 @@ class RowPart {
   }
 
  private:
+  /// Short rows have no more, by takes_long_team.
+  static constexpr bool holds_all = team == short_team && width == 4;
   __device__ Packs load_packs(std::int64_t column) const {
     Packs packs;
     for (int i = 0; i < arrays; ++i) packs.of[i] = load<width>(rows_[i] + column);
