@@ -17,6 +17,7 @@ struct CudaChoices {
   bool tf32 = false;  // float32 products on tensor cores, operands rounded to 10 bits of mantissa
   Implementation matmul = Implementation::native;
   Implementation conv2d = Implementation::native;
+  unsigned most_blocks = 0;  // for tests: blocks of a kernel that walks its elements; 0: as many as stay resident
 };
 CudaChoices& cuda_choices();
 

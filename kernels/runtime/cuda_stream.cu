@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "kernels/runtime/caching_allocator.h"
+#include "kernels/runtime/cuda_choices.h"
 
 namespace tweedie {
 namespace {
@@ -152,7 +153,8 @@ unsigned blocks_for(Stream& stream, std::int64_t items) {
   const cudaDeviceProp& properties = cuda_properties(stream);
   const std::int64_t resident = std::int64_t{properties.multiProcessorCount} *
                                 std::max(1, properties.maxThreadsPerMultiProcessor / block_threads);
-  return static_cast<unsigned>(std::clamp<std::int64_t>((items + block_threads - 1) / block_threads, 1, resident));
+  const std::int64_t most = cuda_choices().most_blocks > 0 ? cuda_choices().most_blocks : resident;
+  return static_cast<unsigned>(std::clamp<std::int64_t>((items + block_threads - 1) / block_threads, 1, most));
 }
 
 }  // namespace tweedie

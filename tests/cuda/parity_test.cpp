@@ -5,6 +5,7 @@
 #include <set>
 
 #include "kernels/all_cases.h"
+#include "kernels/runtime/cuda_choices.h"
 #include "kernels/runtime/operation.h"
 #include "tests/cuda/mutation.h"
 #include "tests/cuda/options.h"
@@ -47,13 +48,20 @@ class CudaParity : public testing::TestWithParam<OperationCase> {};
 TEST_P(CudaParity, AgreesWithReference) {
   const OperationCase& operation_case = GetParam();
   double worst = 0.0;
-  for (const Alignment alignment : {Alignment::allocator, Alignment::element}) {
+  const auto check = [&](Alignment alignment, const char* how) {
     const ParityResult result = check_parity(operation_case, {DeviceKind::cuda, 0}, alignment);
     for (const std::string& failure : result.failures)
-      ADD_FAILURE() << operation_case.operation << " [" << operation_case.label << "] on cuda"
-                    << (alignment == Alignment::element ? ", unaligned: " : ": ") << failure;
+      ADD_FAILURE() << operation_case.operation << " [" << operation_case.label << "] on cuda" << how << ": "
+                    << failure;
     worst = std::max(worst, result.worst);
-  }
+  };
+  check(Alignment::allocator, "");
+  check(Alignment::element, ", unaligned");
+  // One block walks all elements, as the blocks of a full device do with many more.
+  cuda_choices().most_blocks = 1;
+  check(Alignment::allocator, ", by one block");
+  check(Alignment::element, ", unaligned, by one block");
+  cuda_choices() = {};
   RecordProperty("worst_error_over_tolerance", std::to_string(worst));
 }
 
