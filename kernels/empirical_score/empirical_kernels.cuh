@@ -23,10 +23,10 @@ struct PointState {
   double centre_distance2, tile_norm, rate, margin, log_margin, error, shell_error, share, mean_error, shell_target;
   std::int64_t label, excluded;
   // of the scan
+  double weight_sum;  // of exp(rate (h - best))
   float best, below, above;
   float limit;  // the largest weight that may be dense
-  std::int64_t best_index, seen, within;
-  double weight_sum;  // of exp(rate (h - best))
+  std::int64_t best_index, within, seen;
   // of the gather, weights relative to exp(rate best)
   double weight, log_weight, spread, dense_weight, dense_log_weight, dense_norm;
   double shell_gap, shell_distance2;
@@ -119,6 +119,7 @@ __global__ void __launch_bounds__(block_size) start_kernel(const DataSet data, c
     for (int j = threadIdx.x; j < d; j += block_size)
       points.queries[(static_cast<std::int64_t>(points.count) + b) * d + j] =
           points.queries[static_cast<std::int64_t>(b) * d + data.mirrored(j)];
+#pragma unroll 1
   for (int k = threadIdx.x; k < points.neighbours; k += block_size) points.top[b * points.neighbours + k] = -FLT_MAX;
   if (threadIdx.x != 0) return;
 
@@ -245,16 +246,6 @@ __global__ void __launch_bounds__(block_size)
     }
     weight = block_sum(weight, shared);
     within = block_sum(within, shared);
-    if (threadIdx.x == 0) {
-      const double factor = state.seen == 0 ? 0.0 : exp(before.rate * (static_cast<double>(old) - best));
-      state.weight_sum = state.weight_sum * factor + weight;
-      if (largest.h > old || state.seen == 0) state.best_index = row.first + largest.at + row.flipped;
-      state.best = best;
-      state.below = fmaxf(state.below, below);
-      state.above = fminf(state.above, above);
-      state.seen += static_cast<std::int64_t>(seen);
-      state.within += static_cast<std::int64_t>(within);
-    }
     // The k largest h: one after the other, as long as they are among the k largest so far.
     float* top = points.top + static_cast<std::int64_t>(b) * points.neighbours;
     Largest next = largest;
@@ -275,6 +266,16 @@ __global__ void __launch_bounds__(block_size)
         if ((h < last.h || (h == last.h && i > last.at)) && h > next.h) next = {h, i};
       }
       next = block_largest(next, shared_h, shared_at);
+    }
+    if (threadIdx.x == 0) {
+      const double factor = state.seen == 0 ? 0.0 : exp(before.rate * (static_cast<double>(old) - best));
+      state.weight_sum = state.weight_sum * factor + weight;
+      if (largest.h > old || state.seen == 0) state.best_index = row.first + largest.at + row.flipped;
+      state.best = best;
+      state.below = fmaxf(state.below, below);
+      state.above = fminf(state.above, above);
+      state.within += static_cast<std::int64_t>(within);
+      state.seen += static_cast<std::int64_t>(seen);
     }
     __syncthreads();
   }
@@ -303,6 +304,7 @@ __global__ void __launch_bounds__(block_size)
       queries[(static_cast<std::int64_t>(copy) * listed + blockIdx.x) * d + j] =
           points.queries[(static_cast<std::int64_t>(copy) * points.count + b) * d + j];
   }
+#pragma unroll 1
   for (int k = threadIdx.x; k < points.neighbours; k += block_size) {
     points.near_distance2[b * points.neighbours + k] = INFINITY;
     points.near_index[b * points.neighbours + k] = -1;

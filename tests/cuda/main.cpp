@@ -31,9 +31,9 @@ namespace {
 class LaunchRecorder : public testing::EmptyTestEventListener {
  public:
   explicit LaunchRecorder(const std::string& path) : file_(path) {}
-  void OnTestStart(const testing::TestInfo&) override { take_launched_kernels(); }
+  void OnTestStart(const testing::TestInfo&) override { launched_kernels().clear(); }
   void OnTestEnd(const testing::TestInfo& test) override {
-    for (const std::string& kernel : take_launched_kernels())
+    for (const auto& [kernel, launches] : launched_kernels())
       file_ << kernel << '\t' << test.test_suite_name() << '.' << test.name() << '\t' << test.result()->elapsed_time()
             << std::endl;
   }

@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <map>
+#include <set>
 
 #include "kernels/runtime/error.h"
 #include "kernels/runtime/operation.h"
@@ -22,7 +23,7 @@ const std::string& wanted() {
 struct Seen {
   std::map<const void*, std::string> kernels;  // by the host's function: mangled names
   std::map<std::byte*, std::size_t> memory;    // what cudaMalloc gave and cudaFree did not take back
-  std::set<std::string> launched;
+  std::map<std::string, int> launched;
 };
 Seen& seen() {
   static Seen* const instance = new Seen;
@@ -74,8 +75,8 @@ void check_mutation() {
     if (vgpu::is_kernel_called(kernel, wanted())) return;
     names += "\n  " + vgpu::demangled(kernel);
   }
-  throw UsageError(fmt::format("TWEEDIE_MUTATE: {} is no operation (--list-operations) and no kernel; the kernels are{}",
-                               wanted(), names));
+  throw UsageError(fmt::format(
+      "TWEEDIE_MUTATE: {} is no operation (--list-operations) and no kernel; the kernels are{}", wanted(), names));
 }
 
 OperationCase with_mutation(OperationCase operation_case) {
@@ -103,8 +104,8 @@ std::vector<std::string> all_kernels() {
   return {names.begin(), names.end()};
 }
 
-std::set<std::string> take_launched_kernels() {
-  return std::exchange(seen().launched, {});
+std::map<std::string, int>& launched_kernels() {
+  return seen().launched;
 }
 
 }  // namespace tweedie::testing_tools
@@ -137,13 +138,11 @@ cudaError_t __wrap_cudaFree(void* pointer) {
 cudaError_t __real_cudaLaunchKernel(const void*, dim3, dim3, void**, std::size_t, cudaStream_t);
 cudaError_t __wrap_cudaLaunchKernel(const void* kernel, dim3 blocks, dim3 threads, void** arguments,
                                     std::size_t shared_bytes, cudaStream_t stream) {
-  const auto launch = [&] {
-    return __real_cudaLaunchKernel(kernel, blocks, threads, arguments, shared_bytes, stream);
-  };
+  const auto launch = [&] { return __real_cudaLaunchKernel(kernel, blocks, threads, arguments, shared_bytes, stream); };
   cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
   if (cudaStreamIsCapturing(stream, &capture) != cudaSuccess || capture != cudaStreamCaptureStatusNone) return launch();
   const std::string& name = seen().kernels[kernel];
-  seen().launched.insert(name);
+  ++seen().launched[name];
   if (tweedie::testing_tools::wanted().empty() ||
       !tweedie::vgpu::is_kernel_called(name, tweedie::testing_tools::wanted()))
     return launch();

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <set>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -21,7 +21,7 @@ OperationCase with_mutation(OperationCase operation_case);
 /// Every kernel in this program, by its mangled name.
 std::vector<std::string> all_kernels();
 
-/// The kernels launched, graphs apart, since the last call.
-std::set<std::string> take_launched_kernels();
+/// How often each kernel, by its mangled name, was launched, graphs apart. Tests may clear it.
+std::map<std::string, int>& launched_kernels();
 
 }  // namespace tweedie::testing_tools
