@@ -127,6 +127,7 @@ inline std::vector<Conv2dCase> awkward_convolutions() {
       {.n = 2, .h = 13, .w = 11, .in = 37, .out = 1, .geometry = same},
       {.n = 2, .h = 9, .w = 10, .in = 3, .out = 16, .geometry = same},  // colour
       {.n = 2, .h = 9, .w = 10, .in = 16, .out = 3, .geometry = same},
+      {.n = 1, .h = 2, .w = 2, .in = 171, .out = 1021, .geometry = same},  // a filter gradient of many large tiles
       {.n = 2, .h = 16, .w = 16, .in = 32, .out = 32, .geometry = halve},
       {.n = 2, .h = 7, .w = 9, .in = 5, .out = 3, .geometry = halve},              // odd extents under stride 2
       {.n = 2, .h = 8, .w = 8, .in = 16, .out = 16, .geometry = {2, 0, 0, 1, 1}},  // diffusers' down-sampling

@@ -36,6 +36,7 @@ inline std::vector<OperationCase> softmax_cases() {
   add({4, 33}, 1.0, 1000.0, CaseLevel::quick);
   add({67, 64}, 3.0, -50.0, CaseLevel::quick);
   add({3, 301}, 3.0, 0.0, CaseLevel::quick);  // single values: more than a warp holds
+  add({3, 400}, 3.0, 0.0, CaseLevel::quick);  // packs: all that a warp holds
   add({2, 4099}, 3.0, 0.0, CaseLevel::quick);
   add({131, 1031}, 3.0, 0.0, CaseLevel::exhaustive);
   add({128 * 4 * 64, 64}, 1.0, 0.0, CaseLevel::benchmark);
