@@ -1,6 +1,7 @@
 #include "autograd/ops/loss.h"
 
 #include "kernels/loss/loss.h"
+#include "kernels/runtime/checks.h"
 
 namespace tweedie {
 
@@ -9,7 +10,7 @@ Tensor squared_error(const Tensor& prediction, const Tensor& target, const Tenso
           "squared_error: prediction {} and target {} must have one shape (N, ...)", prediction.shape(),
           target.shape());
   const Shape rows{prediction.size(0), prediction.shape().count_between(1, prediction.rank())};
-  Tensor loss = Tensor::empty({rows[0]}, prediction.dtype(), prediction.device());
+  Tensor loss = Tensor::empty({rows[0]}, wide_dtype(prediction.dtype()), prediction.device());
   squared_error_forward(loss.stream(), {.prediction = prediction.array(rows),
                                         .target = target.array(rows),
                                         .weight = weight.array(),

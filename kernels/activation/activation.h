@@ -5,7 +5,7 @@
 namespace tweedie {
 
 /// silu: x / (1 + exp(-x)). gelu: x Phi(x) with the exact error function. gelu_tanh: its tanh approximation
-/// (Hendrycks and Gimpel 2016). relu: max(x, 0), derivative 0 at 0.
+/// (Hendrycks and Gimpel 2016). relu: max(x, 0), derivative 0 at 0. All operands float32 or all bfloat16.
 enum class ActivationKind : std::uint8_t { silu, gelu, gelu_tanh, relu };
 std::string_view name_of(ActivationKind kind);
 

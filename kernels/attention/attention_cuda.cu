@@ -1,34 +1,22 @@
 #include <cmath>
 
-#include "kernels/attention/attention.h"
-#include "kernels/matmul/gemm_plan.cuh"
+#include "kernels/attention/attention_heads.cuh"
 #include "kernels/matmul/gemm_simt.cuh"
 
 // Attention in tiles of 64 queries and 64 keys (Dao et al. 2022), float32 on CUDA cores. A block of 256 threads keeps
 // the scores of one pair of tiles in registers, four rows and four columns a thread; the sixteen threads of a row are
 // neighbours in a warp. Channels of outputs are split over blocks where there are more than a block's registers hold.
-namespace tweedie {
+namespace tweedie::attention_cuda {
 namespace {
 
-using Tile = gemm::SimtTile<64>;
+using Tile = gemm::SimtTile<tile>;
 using Sums = gemm::SimtSums<Tile>;
 using Rows = gemm::RowSource<float>;        // (positions, channels), summed over channels
 using Columns = gemm::ColumnSource<float>;  // the same, summed over positions
-constexpr int tile = Tile::extent, threads = gemm::simt_threads;
+constexpr int threads = gemm::simt_threads;
 
-struct Heads {
-  const float *q, *k, *v, *out, *grad_out;
-  float *result, *log_sum_exp, *delta;  // what a kernel writes, (N, heads, T), (N, heads, T)
-  float *grad_k, *grad_v;
-  int queries, keys, heads, channels;
-  int query_tiles, key_tiles, channel_tiles;
-  float scale;
-  bool vector;
-
-  __device__ std::int64_t place(int positions, int head) const {
-    return (static_cast<std::int64_t>(head / heads) * positions * heads + head % heads) * channels;
-  }
-  __device__ int row() const { return heads * channels; }
+struct FloatHeads : Heads<float> {
+  __device__ explicit FloatHeads(const Heads<float>& heads) : Heads<float>(heads) {}
   __device__ Rows rows(const float* data, int positions, int head) const {
     return {data + place(positions, head), row(), 0, positions, channels, vector};
   }
@@ -80,20 +68,8 @@ __device__ float combine_row(float value, Combine combine) {
   return value;
 }
 
-/// Which pair of sample and head, tile of rows and channels a block has.
-struct Part {
-  int head, first_row, first_channel;
-  __device__ Part(const Heads& heads, int row_tiles, int channels_a_block) {
-    int block = blockIdx.x;
-    first_channel = block % heads.channel_tiles * channels_a_block;
-    block /= heads.channel_tiles;
-    first_row = block % row_tiles * tile;
-    head = block / row_tiles;
-  }
-};
-
 template <int groups>
-__device__ void store_rows(float* to, const Heads& heads, const Part& part, int positions, int m, int n,
+__device__ void store_rows(float* to, const FloatHeads& heads, const Part& part, int positions, int m, int n,
                            const Sums (&sums)[groups]) {
   to += heads.place(positions, part.head);
 #pragma unroll
@@ -117,7 +93,8 @@ __device__ void store_rows(float* to, const Heads& heads, const Part& part, int 
 }
 
 template <int groups>
-__global__ void __launch_bounds__(threads, groups == 1 ? 2 : 1) attention_forward_kernel(const Heads heads) {
+__global__ void __launch_bounds__(threads, groups == 1 ? 2 : 1) attention_forward_kernel(const Heads<float> given) {
+  const FloatHeads heads(given);
   __shared__ gemm::SimtShared<Tile> shared;
   __shared__ SharedWeights weights;
   const int m = threadIdx.x / 16 * 4, n = threadIdx.x % 16 * 4;
@@ -170,31 +147,10 @@ __global__ void __launch_bounds__(threads, groups == 1 ? 2 : 1) attention_forwar
   store_rows<groups>(heads.result, heads, part, heads.queries, m, n, out);
 }
 
-/// delta = sum over channels of grad_out out, for each query and head; a warp a row.
-__global__ void __launch_bounds__(256) attention_delta_kernel(const Heads heads, std::int64_t rows) {
-  const int lane = threadIdx.x % 32;
-  for (std::int64_t row = grid_thread() / 32; row < rows; row += grid_threads() / 32) {
-    const std::int64_t first = row * heads.channels;  // (N, T, heads) rows
-    float sum = 0.0f;
-    for (int d = lane; d < heads.channels; d += 32) sum = fmaf(heads.grad_out[first + d], heads.out[first + d], sum);
-    sum = warp_sum(sum);
-    const std::int64_t head = row % heads.heads, position = row / heads.heads;
-    const std::int64_t sample = position / heads.queries, query = position % heads.queries;
-    if (lane == 0) heads.delta[(sample * heads.heads + head) * heads.queries + query] = sum;
-  }
-}
-
-/// From scores and v . grad_out of one query and key: the probability and the gradient of the score.
-struct ScoreGradient {
-  float probability, gradient;
-  __device__ ScoreGradient(const Heads& heads, float product, float grad_product, float log_sum_exp, float delta)
-      : probability(expf(product * heads.scale - log_sum_exp)),
-        gradient(probability * (grad_product - delta) * heads.scale) {}
-};
-
 /// grad_q: a block has a tile of queries and passes over the keys.
 template <int groups>
-__global__ void __launch_bounds__(threads, groups == 1 ? 2 : 1) attention_grad_q_kernel(const Heads heads) {
+__global__ void __launch_bounds__(threads, groups == 1 ? 2 : 1) attention_grad_q_kernel(const Heads<float> given) {
+  const FloatHeads heads(given);
   __shared__ gemm::SimtShared<Tile> shared;
   __shared__ SharedWeights weights;
   const int m = threadIdx.x / 16 * 4, n = threadIdx.x % 16 * 4;
@@ -219,7 +175,7 @@ __global__ void __launch_bounds__(threads, groups == 1 ? 2 : 1) attention_grad_q
     for (int i = 0; i < 4; ++i)
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
-        const ScoreGradient score(heads, scores[0][0][i][j], products[0][0][i][j], log_sum_exp[i], delta[i]);
+        const ScoreGradient score(heads.scale, scores[0][0][i][j], products[0][0][i][j], log_sum_exp[i], delta[i]);
         scores[0][0][i][j] = first_key + n + j < heads.keys ? score.gradient : 0.0f;
       }
     weights.store(m, n, scores);
@@ -230,7 +186,8 @@ __global__ void __launch_bounds__(threads, groups == 1 ? 2 : 1) attention_grad_q
 
 /// grad_k and grad_v: a block has a tile of keys and passes over the queries.
 template <int groups>
-__global__ void __launch_bounds__(threads, 1) attention_grad_kv_kernel(const Heads heads) {
+__global__ void __launch_bounds__(threads, 1) attention_grad_kv_kernel(const Heads<float> given) {
+  const FloatHeads heads(given);
   __shared__ gemm::SimtShared<Tile> shared;
   __shared__ SharedWeights weights;
   const int m = threadIdx.x / 16 * 4, n = threadIdx.x % 16 * 4;
@@ -252,7 +209,7 @@ __global__ void __launch_bounds__(threads, 1) attention_grad_kv_kernel(const Hea
       const float log_sum_exp = heads.log_sum_exp[at], delta = heads.delta[at];
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        const ScoreGradient score(heads, scores[0][0][i][j], products[0][0][i][j], log_sum_exp, delta);
+        const ScoreGradient score(heads.scale, scores[0][0][i][j], products[0][0][i][j], log_sum_exp, delta);
         scores[0][0][i][j] = query < heads.queries ? score.probability : 0.0f;
         products[0][0][i][j] = query < heads.queries ? score.gradient : 0.0f;
       }
@@ -266,75 +223,33 @@ __global__ void __launch_bounds__(threads, 1) attention_grad_kv_kernel(const Hea
   store_rows<groups>(heads.grad_v, heads, part, heads.keys, m, n, grad_v);
 }
 
-template <class Arguments>
-Heads heads_of(std::string_view name, const Arguments& arguments) {
-  const auto& [n, queries, heads, channels] =
-      std::array{arguments.q.shape[0], arguments.q.shape[1], arguments.q.shape[2], arguments.q.shape[3]};
-  Heads out{};
-  out.q = arguments.q.template as<float>();
-  out.k = arguments.k.template as<float>();
-  out.v = arguments.v.template as<float>();
-  out.log_sum_exp = arguments.log_sum_exp.template as<float>();
-  out.queries = gemm::extent_of(name, queries);
-  out.keys = gemm::extent_of(name, arguments.k.shape[1]);
-  out.heads = gemm::extent_of(name, heads);
-  out.channels = gemm::extent_of(name, channels);
-  gemm::extent_of(name, n * heads);
-  gemm::extent_of(name, heads * channels);
-  out.query_tiles = (out.queries + tile - 1) / tile;
-  out.key_tiles = (out.keys + tile - 1) / tile;
-  out.scale = static_cast<float>(arguments.scale);
-  out.vector = channels % 4 == 0 && aligned_16(out.q, out.k, out.v);
-  return out;
-}
-
-/// Launches `one` where 64 channels a block are enough, else `many` with `groups` times as many.
-void launch_tiles(Stream& stream, std::string_view name, const Array& q, Heads heads, int row_tiles, void (*one)(Heads),
-                  void (*many)(Heads), int groups) {
-  const bool few = heads.channels <= tile;
-  const int channels = few ? tile : groups * tile;
-  heads.channel_tiles = (heads.channels + channels - 1) / channels;
-  const std::int64_t blocks = q.shape[0] * heads.heads * row_tiles * heads.channel_tiles;
-  require(blocks <= 0x7fffffff, "{}: {} needs {} blocks, more than one launch holds", name, q.shape, blocks);
-  launch(stream, {name, q.shape, static_cast<unsigned>(blocks), threads}, few ? one : many, heads);
-}
+constexpr Kernels<float> kernels{.threads = threads,
+                                 .forward = {&attention_forward_kernel<1>, &attention_forward_kernel<4>},
+                                 .grad_q = {&attention_grad_q_kernel<1>, &attention_grad_q_kernel<4>},
+                                 .grad_kv = {&attention_grad_kv_kernel<1>, &attention_grad_kv_kernel<2>},
+                                 .forward_groups = 4,
+                                 .grad_q_groups = 4,
+                                 .grad_kv_groups = 2};
 
 void forward_cuda(Stream& stream, const AttentionForward& arguments) {
   if (arguments.out.count() == 0) return;
-  Heads heads = heads_of("attention_forward", arguments);
-  heads.result = arguments.out.as<float>();
-  heads.vector = heads.vector && aligned_16(heads.result);
-  launch_tiles(stream, "attention_forward", arguments.q, heads, heads.query_tiles, &attention_forward_kernel<1>,
-               &attention_forward_kernel<4>, 4);
+  if (arguments.q.dtype == DType::bfloat16) return forward_bfloat16(stream, arguments);
+  run_forward(stream, arguments, kernels);
 }
 
 void backward_cuda(Stream& stream, const AttentionBackward& arguments) {
-  constexpr std::string_view name = "attention_backward";
   if (arguments.grad_k.count() == 0) return;
   if (arguments.q.count() == 0) {
     stream.zero(arguments.grad_k.data, static_cast<std::size_t>(arguments.grad_k.bytes()));
     stream.zero(arguments.grad_v.data, static_cast<std::size_t>(arguments.grad_v.bytes()));
     return;
   }
-  Heads heads = heads_of(name, arguments);
-  heads.out = arguments.out.as<float>();
-  heads.grad_out = arguments.grad_out.as<float>();
-  heads.result = arguments.grad_q.as<float>();
-  heads.grad_k = arguments.grad_k.as<float>();
-  heads.grad_v = arguments.grad_v.as<float>();
-  heads.vector = heads.vector && aligned_16(heads.grad_out, heads.result, heads.grad_k, heads.grad_v);
-  const std::int64_t rows = arguments.log_sum_exp.count();
-  const Scratch delta(stream, static_cast<std::size_t>(rows) * sizeof(float));
-  heads.delta = delta.as<float>();
-  launch(stream, {name, arguments.q.shape, blocks_for(stream, rows * 32), 256}, &attention_delta_kernel, heads, rows);
-  launch_tiles(stream, name, arguments.q, heads, heads.query_tiles, &attention_grad_q_kernel<1>,
-               &attention_grad_q_kernel<4>, 4);
-  launch_tiles(stream, name, arguments.q, heads, heads.key_tiles, &attention_grad_kv_kernel<1>,
-               &attention_grad_kv_kernel<2>, 2);
+  if (arguments.q.dtype == DType::bfloat16) return backward_bfloat16(stream, arguments);
+  run_backward(stream, arguments, kernels);
 }
 
 const bool registered = attention_forward.implement(DeviceKind::cuda, &forward_cuda) &&
                         attention_backward.implement(DeviceKind::cuda, &backward_cuda);
 
 }  // namespace
-}  // namespace tweedie
+}  // namespace tweedie::attention_cuda

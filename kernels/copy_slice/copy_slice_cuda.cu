@@ -1,6 +1,5 @@
 #include "kernels/copy_slice/copy_slice.h"
-#include "kernels/runtime/cuda.h"
-#include "kernels/runtime/kernel.cuh"
+#include "kernels/runtime/values.cuh"
 
 namespace tweedie {
 namespace {
@@ -19,14 +18,16 @@ __global__ void copy_runs_kernel(Runs runs, const Unit* from, Unit* to) {
   }
 }
 
-template <int width>
-__global__ void add_runs_kernel(Runs runs, const Pack<float, width>* from, Pack<float, width>* to) {
+/// The same with sums; a unit is a pack.
+template <class T, int width>
+__global__ void add_runs_kernel(Runs runs, const Pack<T, width>* from, Pack<T, width>* to) {
   for (std::int64_t i = grid_thread(); i < runs.outer * runs.run; i += grid_threads()) {
     const std::int64_t o = i / runs.run, at = i - o * runs.run;
-    const auto more = from[o * runs.from_stride + at];
-    auto sum = to[o * runs.to_stride + at];
+    const auto more = load_floats<width>(from[o * runs.from_stride + at].values);
+    T* target = to[o * runs.to_stride + at].values;
+    auto sum = load_floats<width>(target);
     for (int k = 0; k < width; ++k) sum[k] += more[k];
-    to[o * runs.to_stride + at] = sum;
+    store_floats(target, sum);
   }
 }
 
@@ -47,11 +48,10 @@ void copy_slice_cuda(Stream& stream, const CopySlice& arguments) {
     launch(stream, {"copy_slice", from, blocks_for(stream, units.outer * units.run), block_threads}, kernel, units,
            reinterpret_cast<const Unit*>(source), reinterpret_cast<Unit*>(target));
   };
-  if (arguments.write == Write::accumulate) {
-    require(arguments.to.dtype == DType::float32, "copy_slice: cuda accumulates float32, got {}",
-            name_of(arguments.to.dtype));
-    return packed ? run(&add_runs_kernel<4>) : run(&add_runs_kernel<1>);
-  }
+  if (arguments.write == Write::accumulate)
+    return with_value_type(arguments.to, [&]<class T>(T) {
+      return packed ? run(&add_runs_kernel<T, pack_width<T>>) : run(&add_runs_kernel<T, 1>);
+    });
   if (packed) return run(&copy_runs_kernel<Pack<std::uint32_t, 4>>);
   switch (size) {
     case 1:

@@ -6,8 +6,8 @@
 namespace tweedie {
 
 /// y[n, j] (write) x[n, j] / (1 - probability) where uniform(key, samples[n], j) >= probability, else 0. x, y (N, D);
-/// samples (N) int64. The same call on a gradient is the backward: the mask is drawn again, never stored.
-/// bytes: x + y.
+/// float32 or bfloat16; samples (N) int64. The same call on a gradient is the backward: the mask is drawn again, never
+/// stored. bytes: x + y.
 struct Dropout {
   Array x, samples, y;
   double probability = 0.0;

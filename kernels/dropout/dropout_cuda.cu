@@ -9,7 +9,8 @@ namespace tweedie {
 namespace {
 
 /// Keeps the elements whose word is at least `threshold`; one block of Philox, four elements, a thread.
-__global__ void dropout_kernel(RandomKey key, const std::int64_t* samples, const float* x, float* y, std::int64_t rows,
+template <class T>
+__global__ void dropout_kernel(RandomKey key, const std::int64_t* samples, const T* x, T* y, std::int64_t rows,
                                std::int64_t width, std::uint64_t threshold, float scale, bool accumulate, bool packed) {
   for_each_quad(rows, width, [=](std::int64_t row, std::int64_t column, int count) {
     const PhiloxBlock block =
@@ -24,16 +25,18 @@ __global__ void dropout_kernel(RandomKey key, const std::int64_t* samples, const
 }
 
 void dropout_cuda(Stream& stream, const Dropout& arguments) {
-  const float* x = arguments.x.as<float>();
-  float* y = arguments.y.as<float>();
   const std::int64_t rows = arguments.x.shape[0], width = arguments.x.shape[1];
   if (rows * width == 0) return;
   // (word + 0.5) 2^-32 >= probability, as a bound on the word.
   const auto threshold = static_cast<std::uint64_t>(std::max(0.0, std::ceil(arguments.probability * 0x1p32 - 0.5)));
-  launch(stream, {"dropout", arguments.x.shape, quad_grid(stream, rows, width), block_threads}, &dropout_kernel,
-         arguments.key, arguments.samples.as<std::int64_t>(), x, y, rows, width, threshold,
-         static_cast<float>(1.0 / (1.0 - arguments.probability)), arguments.write == Write::accumulate,
-         width % 4 == 0 && aligned_16(x, y));
+  with_value_type(arguments.x, [&]<class T>(T) {
+    const T* x = arguments.x.as<T>();
+    T* y = arguments.y.as<T>();
+    launch(stream, {"dropout", arguments.x.shape, quad_grid(stream, rows, width), block_threads}, &dropout_kernel<T>,
+           arguments.key, arguments.samples.as<std::int64_t>(), x, y, rows, width, threshold,
+           static_cast<float>(1.0 / (1.0 - arguments.probability)), arguments.write == Write::accumulate,
+           width % 4 == 0 && aligned_16(x, y));
+  });
 }
 
 const bool registered = apply_dropout.implement(DeviceKind::cuda, &dropout_cuda);

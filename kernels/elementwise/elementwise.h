@@ -5,6 +5,7 @@
 namespace tweedie {
 
 // Arithmetic element by element. Not differentiable here: autograd composes the derivatives from the same operations.
+// An operation's operands are all float32 or all bfloat16; FillValue takes, and Cast converts between, all dtypes.
 
 /// The shape that `a` and `b` broadcast to (see Binary). Throws Error naming `operation` where they do not.
 Shape broadcast_shape(std::string_view operation, const Shape& a, const Shape& b);

@@ -144,6 +144,7 @@ inline std::vector<OperationCase> elementwise_cases() {
     add_cast(bytes, dtype, CaseLevel::quick);
     add_cast(integers, dtype, CaseLevel::quick);
   }
+  add_cast(reals, DType::bfloat16, CaseLevel::quick);
   add_cast({.name = "x", .shape = {128, 3072}, .fill = Fill::indices, .dtype = DType::uint8, .scale = 256.0},
            DType::float32, CaseLevel::benchmark);
   return cases;

@@ -1,7 +1,7 @@
 #include "kernels/elementwise/broadcast.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/runtime/cuda.h"
-#include "kernels/runtime/kernel.cuh"
+#include "kernels/runtime/values.cuh"
 
 namespace tweedie {
 namespace {
@@ -74,18 +74,17 @@ __device__ float derivative(UnaryKind kind, float x, float y) {
 }
 
 /// `width` values at p, or one value in each place where stride is 0.
-template <int width>
-__device__ Pack<float, width> load_strided(const float* p, std::int64_t stride) {
-  if (stride != 0) return load<width>(p);
+template <int width, class T>
+__device__ Pack<float, width> load_strided(const T* p, std::int64_t stride) {
+  if (stride != 0) return load_floats<width>(p);
   Pack<float, width> same;
-  for (int k = 0; k < width; ++k) same[k] = *p;
+  for (int k = 0; k < width; ++k) same[k] = static_cast<float>(*p);
   return same;
 }
 
 /// A pack of `width` neighbours lies in one run of the last axis: its extent is a multiple of `width`.
-template <int width>
-__global__ void binary_kernel(BinaryKind kind, BroadcastPlan plan, const float* a, const float* b, float* out,
-                              std::int64_t packs) {
+template <class T, int width>
+__global__ void binary_kernel(BinaryKind kind, BroadcastPlan plan, const T* a, const T* b, T* out, std::int64_t packs) {
   const int inner = plan.rank - 1;
   for (std::int64_t pack = grid_thread(); pack < packs; pack += grid_threads()) {
     std::int64_t rest = pack * width, offset_a = 0, offset_b = 0;
@@ -101,84 +100,92 @@ __global__ void binary_kernel(BinaryKind kind, BroadcastPlan plan, const float* 
     const auto y = load_strided<width>(b + offset_b, plan.strides_b[inner]);
     Pack<float, width> result;
     for (int k = 0; k < width; ++k) result[k] = apply(kind, x[k], y[k]);
-    store(out + pack * width, result);
+    store_floats(out + pack * width, result);
   }
 }
 
 void binary_cuda(Stream& stream, const Binary& arguments) {
-  const float* a = arguments.a.as<float>();
-  const float* b = arguments.b.as<float>();
-  float* out = arguments.out.as<float>();
-  const BroadcastPlan plan = plan_broadcast(arguments.out.shape, arguments.a.shape, arguments.b.shape);
-  const std::int64_t count = arguments.out.count();
-  if (count == 0) return;
-  const bool packed = plan.extents[plan.rank - 1] % 4 == 0 && aligned_16(a, b, out);
-  const std::int64_t packs = packed ? count / 4 : count;
-  launch(stream, {"binary", arguments.out.shape, blocks_for(stream, packs), block_threads},
-         packed ? &binary_kernel<4> : &binary_kernel<1>, arguments.kind, plan, a, b, out, packs);
+  with_value_type(arguments.a, [&]<class T>(T) {
+    constexpr int width = pack_width<T>;
+    const T* a = arguments.a.as<T>();
+    const T* b = arguments.b.as<T>();
+    T* out = arguments.out.as<T>();
+    const BroadcastPlan plan = plan_broadcast(arguments.out.shape, arguments.a.shape, arguments.b.shape);
+    const std::int64_t count = arguments.out.count();
+    if (count == 0) return;
+    const bool packed = plan.extents[plan.rank - 1] % width == 0 && aligned_16(a, b, out);
+    const std::int64_t packs = packed ? count / width : count;
+    launch(stream, {"binary", arguments.out.shape, blocks_for(stream, packs), block_threads},
+           packed ? &binary_kernel<T, width> : &binary_kernel<T, 1>, arguments.kind, plan, a, b, out, packs);
+  });
 }
 
-template <int width>
-__global__ void unary_kernel(UnaryKind kind, const float* x, float* y, std::int64_t count) {
+template <class T, int width>
+__global__ void unary_kernel(UnaryKind kind, const T* x, T* y, std::int64_t count) {
   for_each_pack<width>(count, [=](auto w, std::int64_t i) {
-    auto pack = load<w()>(x + i);
+    auto pack = load_floats<w()>(x + i);
     for (int k = 0; k < w(); ++k) pack[k] = apply(kind, pack[k]);
-    store(y + i, pack);
+    store_floats(y + i, pack);
   });
 }
 
 void unary_cuda(Stream& stream, const Unary& arguments) {
-  const float* x = arguments.x.as<float>();
-  float* y = arguments.y.as<float>();
-  const std::int64_t count = arguments.x.count();
-  launch_packed(stream, "unary", arguments.x.shape, aligned_16(x, y), &unary_kernel<4>, &unary_kernel<1>,
-                arguments.kind, x, y, count);
+  with_value_type(arguments.x, [&]<class T>(T) {
+    const T* x = arguments.x.as<T>();
+    T* y = arguments.y.as<T>();
+    launch_packed(stream, "unary", arguments.x.shape, width_of<T>(x, y), &unary_kernel<T, pack_width<T>>,
+                  &unary_kernel<T, 1>, arguments.kind, x, y, arguments.x.count());
+  });
 }
 
-template <int width>
-__global__ void unary_backward_kernel(UnaryKind kind, const float* x, const float* y, const float* grad_y,
-                                      float* grad_x, bool accumulate, std::int64_t count) {
+template <class T, int width>
+__global__ void unary_backward_kernel(UnaryKind kind, const T* x, const T* y, const T* grad_y, T* grad_x,
+                                      bool accumulate, std::int64_t count) {
   for_each_pack<width>(count, [=](auto w, std::int64_t i) {
-    const auto xs = load<w()>(x + i), ys = load<w()>(y + i), grads = load<w()>(grad_y + i);
-    auto result = accumulate ? load<w()>(grad_x + i) : Pack<float, w()>{};
+    const auto xs = load_floats<w()>(x + i), ys = load_floats<w()>(y + i), grads = load_floats<w()>(grad_y + i);
+    auto result = accumulate ? load_floats<w()>(grad_x + i) : Pack<float, w()>{};
     for (int k = 0; k < w(); ++k) result[k] += grads[k] * derivative(kind, xs[k], ys[k]);
-    store(grad_x + i, result);
+    store_floats(grad_x + i, result);
   });
 }
 
 void unary_backward_cuda(Stream& stream, const UnaryBackward& arguments) {
-  const float* x = arguments.x.as<float>();
-  const float* y = arguments.y.as<float>();
-  const float* grad_y = arguments.grad_y.as<float>();
-  float* grad_x = arguments.grad_x.as<float>();
-  launch_packed(stream, "unary_backward", arguments.x.shape, aligned_16(x, y, grad_y, grad_x),
-                &unary_backward_kernel<4>, &unary_backward_kernel<1>, arguments.kind, x, y, grad_y, grad_x,
-                arguments.write == Write::accumulate, arguments.x.count());
+  with_value_type(arguments.x, [&]<class T>(T) {
+    const T* x = arguments.x.as<T>();
+    const T* y = arguments.y.as<T>();
+    const T* grad_y = arguments.grad_y.as<T>();
+    T* grad_x = arguments.grad_x.as<T>();
+    launch_packed(stream, "unary_backward", arguments.x.shape, width_of<T>(x, y, grad_y, grad_x),
+                  &unary_backward_kernel<T, pack_width<T>>, &unary_backward_kernel<T, 1>, arguments.kind, x, y, grad_y,
+                  grad_x, arguments.write == Write::accumulate, arguments.x.count());
+  });
 }
 
-template <int width>
-__global__ void scale_add_kernel(const float* a, const float* b, float* out, float scale_a, float scale_b,
-                                 float constant, std::int64_t count) {
+template <class T, int width>
+__global__ void scale_add_kernel(const T* a, const T* b, T* out, float scale_a, float scale_b, float constant,
+                                 std::int64_t count) {
   for_each_pack<width>(count, [=](auto w, std::int64_t i) {
-    const auto xs = load<w()>(a + i);
+    const auto xs = load_floats<w()>(a + i);
     Pack<float, w()> result;
     for (int k = 0; k < w(); ++k) result[k] = constant;
     if (b != nullptr) {
-      const auto ys = load<w()>(b + i);
+      const auto ys = load_floats<w()>(b + i);
       for (int k = 0; k < w(); ++k) result[k] = fmaf(scale_b, ys[k], constant);
     }
     for (int k = 0; k < w(); ++k) result[k] = fmaf(scale_a, xs[k], result[k]);
-    store(out + i, result);
+    store_floats(out + i, result);
   });
 }
 
 void scale_add_cuda(Stream& stream, const ScaleAdd& arguments) {
-  const float* a = arguments.a.as<float>();
-  const float* b = arguments.b ? arguments.b.as<float>() : nullptr;
-  float* out = arguments.out.as<float>();
-  launch_packed(stream, "scale_add", arguments.a.shape, aligned_16(a, b, out), &scale_add_kernel<4>,
-                &scale_add_kernel<1>, a, b, out, static_cast<float>(arguments.scale_a),
-                static_cast<float>(arguments.scale_b), static_cast<float>(arguments.constant), arguments.a.count());
+  with_value_type(arguments.a, [&]<class T>(T) {
+    const T* a = arguments.a.as<T>();
+    const T* b = optional_values<T>(arguments.b);
+    T* out = arguments.out.as<T>();
+    launch_packed(stream, "scale_add", arguments.a.shape, width_of<T>(a, b, out), &scale_add_kernel<T, pack_width<T>>,
+                  &scale_add_kernel<T, 1>, a, b, out, static_cast<float>(arguments.scale_a),
+                  static_cast<float>(arguments.scale_b), static_cast<float>(arguments.constant), arguments.a.count());
+  });
 }
 
 const bool registered = binary.implement(DeviceKind::cuda, &binary_cuda) &&

@@ -9,7 +9,7 @@ void validate(const SinusoidalEmbedding& arguments) {
   require_rank(name, "t", arguments.t, 1);
   require_rank(name, "y", arguments.y, 2);
   require_shape(name, "y", arguments.y, {arguments.t.shape[0], arguments.y.shape[1]});
-  require_same_dtype(name, "y", arguments.y, arguments.t);
+  require_wide_dtype(name, "t", arguments.t, arguments.y);
   const std::int64_t half = arguments.y.shape[1] / 2;
   require(static_cast<double>(half) != arguments.frequency_shift,
           "{}: frequency_shift {} equals half of dim {}: the frequencies are undefined", name,
@@ -27,8 +27,8 @@ void validate(const FourierEmbedding& arguments) {
   require_rank(name, "t", arguments.t, 1);
   require_rank(name, "frequencies", arguments.frequencies, 1);
   require_shape(name, "y", arguments.y, {arguments.t.shape[0], 2 * arguments.frequencies.shape[0]});
-  require_same_dtype(name, "frequencies", arguments.frequencies, arguments.t);
-  require_same_dtype(name, "y", arguments.y, arguments.t);
+  require_wide_dtype(name, "t", arguments.t, arguments.y);
+  require_wide_dtype(name, "frequencies", arguments.frequencies, arguments.y);
 }
 double flops(const FourierEmbedding& arguments) {
   return 20.0 * static_cast<double>(arguments.y.count());
@@ -43,13 +43,14 @@ void validate(const EmbeddingLookup& arguments) {
   require_rank(name, "indices", arguments.indices, 1);
   require_dtype(name, "indices", arguments.indices, DType::int64);
   require_shape(name, "y", arguments.y, {arguments.indices.shape[0], arguments.table.shape[1]});
-  require_same_dtype(name, "y", arguments.y, arguments.table);
+  require_wide_dtype(name, "table", arguments.table, arguments.y);
 }
 double flops(const EmbeddingLookup&) {
   return 0.0;
 }
 double bytes_moved(const EmbeddingLookup& arguments) {
-  return bytes_of(arguments.indices) + 2.0 * bytes_of(arguments.y);
+  const double rows = static_cast<double>(arguments.y.count()) * static_cast<double>(size_of(arguments.table.dtype));
+  return bytes_of(arguments.indices) + rows + bytes_of(arguments.y);
 }
 
 void validate(const EmbeddingLookupBackward& arguments) {
@@ -58,13 +59,15 @@ void validate(const EmbeddingLookupBackward& arguments) {
   require_rank(name, "indices", arguments.indices, 1);
   require_dtype(name, "indices", arguments.indices, DType::int64);
   require_shape(name, "grad_y", arguments.grad_y, {arguments.indices.shape[0], arguments.grad_table.shape[1]});
-  require_same_dtype(name, "grad_y", arguments.grad_y, arguments.grad_table);
+  require_wide_dtype(name, "grad_table", arguments.grad_table, arguments.grad_y);
 }
 double flops(const EmbeddingLookupBackward& arguments) {
   return static_cast<double>(arguments.grad_y.count());
 }
 double bytes_moved(const EmbeddingLookupBackward& arguments) {
-  return bytes_of(arguments.indices) + 3.0 * bytes_of(arguments.grad_y);
+  const double rows =
+      static_cast<double>(arguments.grad_y.count()) * static_cast<double>(size_of(arguments.grad_table.dtype));
+  return bytes_of(arguments.indices) + bytes_of(arguments.grad_y) + 2.0 * rows;
 }
 
 }  // namespace tweedie

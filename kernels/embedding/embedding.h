@@ -4,7 +4,7 @@
 
 namespace tweedie {
 
-// Embeddings of noise levels and labels.
+// Embeddings of noise levels and labels. y and grad_y are float32 or bfloat16; all other floating operands are float32.
 
 /// y (N, dim): sinusoidal embedding of t (N) (Vaswani et al. 2017; diffusers' get_timestep_embedding):
 /// frequency_k = exp(-log(max_period) k / (half - frequency_shift)), half = dim / 2, angle = scale t frequency_k;

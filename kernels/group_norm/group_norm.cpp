@@ -30,7 +30,7 @@ void validate_common(std::string_view name, const Arguments& arguments) {
                                        {"shift", &arguments.shift},
                                        {"mean", &arguments.mean},
                                        {"rstd", &arguments.rstd}})
-    require_same_dtype(name, operand, *array, arguments.x);
+    require_wide_dtype(name, operand, *array, arguments.x);
 }
 
 template <class Arguments>
@@ -70,14 +70,14 @@ void validate(const GroupNormBackward& arguments) {
   require(static_cast<bool>(arguments.grad_gamma) == static_cast<bool>(arguments.grad_beta),
           "{}: grad_gamma and grad_beta come together, only {} is given", name,
           arguments.grad_gamma ? "grad_gamma" : "grad_beta");
-  for (const auto& [operand, array] : {std::pair{"grad_y", &arguments.grad_y},
-                                       {"grad_x", &arguments.grad_x},
-                                       {"grad_input_shift", &arguments.grad_input_shift},
+  require_same_dtype(name, "grad_y", arguments.grad_y, arguments.x);
+  require_same_dtype(name, "grad_x", arguments.grad_x, arguments.x);
+  for (const auto& [operand, array] : {std::pair{"grad_input_shift", &arguments.grad_input_shift},
                                        {"grad_gamma", &arguments.grad_gamma},
                                        {"grad_beta", &arguments.grad_beta},
                                        {"grad_scale", &arguments.grad_scale},
                                        {"grad_shift", &arguments.grad_shift}})
-    require_same_dtype(name, operand, *array, arguments.x);
+    require_wide_dtype(name, operand, *array, arguments.x);
 }
 double flops(const GroupNormBackward& arguments) {
   return (arguments.silu ? 28.0 : 20.0) * static_cast<double>(arguments.x.count());

@@ -11,6 +11,8 @@ namespace tweedie {
 //   y = silu(m) or m
 // x, y (N, S, C) with S the number of positions, channels last; groups divide C. Statistics are two-pass or Welford in
 // float32 or wider, never E[x^2] - E[x]^2 of float32 sums.
+// x, y and their gradients are float32 or bfloat16; statistics, parameters, what is given for each sample and channel
+// and the gradients of these are float32.
 
 /// mean, rstd (N, groups) are written for the backward. y may be x.
 /// bytes: x + y + the small operands; flops: about 8 an element, 12 with silu.

@@ -46,16 +46,19 @@ struct BlockMoments {
   __device__ Moments get(int thread) const { return {count[thread], square[thread], mean[thread]}; }
 };
 
+template <class T>
 struct ForwardPlan {
   GroupNormPlan cut;
   GroupNormOperands operands;
-  float *y, *mean, *rstd;
+  const T* x;
+  T* y;
+  float *mean, *rstd;
   double epsilon;
   bool silu;
 };
 
-template <int width>
-__global__ void __launch_bounds__(block_threads) group_norm_kernel(const __grid_constant__ ForwardPlan plan) {
+template <class T, int width>
+__global__ void __launch_bounds__(block_threads) group_norm_kernel(const __grid_constant__ ForwardPlan<T> plan) {
   extern __shared__ __align__(16) float staged[];  // (positions, channels of the block)
   __shared__ BlockMoments moments;
   __shared__ float centre[most_groups], slope[most_groups], residual[most_groups];
@@ -76,7 +79,7 @@ __global__ void __launch_bounds__(block_threads) group_norm_kernel(const __grid_
     for (int pack = lane; pack < packs; pack += cut.lanes) {
       const GroupNormMap<width> map(plan.operands, at_sample, block.first_channel + pack * width);
       for (std::int64_t row = first_row; row < cut.positions; row += rows) {
-        auto u = load<width>(plan.operands.x + plane + row * cut.channels + pack * width);
+        auto u = load_floats<width>(plan.x + plane + row * cut.channels + pack * width);
         for (int k = 0; k < width; ++k) u[k] += map.added[k];
         if (cut.staged) store_shared(staged + row * block.channels + pack * width, u);
         if (count == 0) pivot = u[0];
@@ -124,25 +127,28 @@ __global__ void __launch_bounds__(block_threads) group_norm_kernel(const __grid_
       for (std::int64_t row = first_row; row < cut.positions; row += rows) {
         const std::int64_t at = plane + row * cut.channels + pack * width;
         auto u =
-            cut.staged ? load<width>(staged + row * block.channels + pack * width) : load<width>(plan.operands.x + at);
+            cut.staged ? load<width>(staged + row * block.channels + pack * width) : load_floats<width>(plan.x + at);
         for (int k = 0; k < width; ++k) {
           if (!cut.staged) u[k] += map.added[k];
           const float m = fmaf(fmaf(u[k] - centre[g], slope[g], residual[g]), map.factor[k], map.addend[k]);
           u[k] = plan.silu ? silu(m) : m;
         }
-        store(plan.y + at, u);
+        store_floats(plan.y + at, u);
       }
     }
     __syncthreads();
   }
 }
 
+template <class T>
 struct BackwardPlan {
   GroupNormPlan cut;
   GroupNormOperands operands;
-  const float *mean, *rstd, *grad_y;
-  float *grad_x, *grad_input_shift;  // grad_input_shift may be null
-  float* sums;                       // (samples, 2, channels), or null
+  const T *x, *grad_y;
+  const float *mean, *rstd;
+  T* grad_x;
+  float* grad_input_shift;  // or null
+  float* sums;              // (samples, 2, channels), or null
   bool silu, accumulate;
 };
 
@@ -152,10 +158,10 @@ struct Behind {
   Pack<float, width> gradient, normalised;
 };
 
-template <int width>
-__device__ Behind<width> behind_silu(const BackwardPlan& plan, const GroupNormMap<width>& map, std::int64_t at,
+template <int width, class T>
+__device__ Behind<width> behind_silu(const BackwardPlan<T>& plan, const GroupNormMap<width>& map, std::int64_t at,
                                      float mean, float rstd) {
-  Behind<width> values{load<width>(plan.grad_y + at), load<width>(plan.operands.x + at)};
+  Behind<width> values{load_floats<width>(plan.grad_y + at), load_floats<width>(plan.x + at)};
   for (int k = 0; k < width; ++k) {
     values.normalised[k] = (values.normalised[k] + map.added[k] - mean) * rstd;
     if (plan.silu) values.gradient[k] *= silu_derivative(fmaf(values.normalised[k], map.factor[k], map.addend[k]));
@@ -163,8 +169,9 @@ __device__ Behind<width> behind_silu(const BackwardPlan& plan, const GroupNormMa
   return values;
 }
 
-template <int width>
-__global__ void __launch_bounds__(block_threads) group_norm_backward_kernel(const __grid_constant__ BackwardPlan plan) {
+template <class T, int width>
+__global__ void __launch_bounds__(block_threads)
+    group_norm_backward_kernel(const __grid_constant__ BackwardPlan<T> plan) {
   // (3, channels) sums of each channel, then the values of `Behind`, each (positions, channels of the block)
   extern __shared__ __align__(16) float memory[];
   constexpr int kinds = 3;  // sums of the gradient, of gradient times normalised, of normalised
@@ -269,72 +276,71 @@ __global__ void __launch_bounds__(block_threads) group_norm_backward_kernel(cons
         const Behind<width> values =
             cut.staged ? Behind<width>{load<width>(staged_gradient + kept), load<width>(staged_normalised + kept)}
                        : behind_silu(plan, map, at, mean, rstd);
-        auto result = plan.accumulate ? load<width>(plan.grad_x + at) : Pack<float, width>{};
+        auto result = plan.accumulate ? load_floats<width>(plan.grad_x + at) : Pack<float, width>{};
         for (int k = 0; k < width; ++k) {
           const float gradient = fmaf(values.gradient[k], map.factor[k], -mean_gradient[g]);
           result[k] = fmaf(fmaf(-values.normalised[k], mean_product[g], gradient), rstd, result[k]);
         }
-        store(plan.grad_x + at, result);
+        store_floats(plan.grad_x + at, result);
       }
     }
     __syncthreads();
   }
 }
 
-const float* optional(const Array& array) {
-  return array ? array.as<float>() : nullptr;
-}
 template <class Arguments>
 GroupNormOperands operands_of(const Arguments& arguments) {
-  return {.x = arguments.x.template as<float>(),
-          .input_shift = optional(arguments.input_shift),
+  return {.input_shift = optional_values<float>(arguments.input_shift),
           .gamma = arguments.gamma.template as<float>(),
           .beta = arguments.beta.template as<float>(),
-          .scale = optional(arguments.scale),
-          .shift = optional(arguments.shift)};
+          .scale = optional_values<float>(arguments.scale),
+          .shift = optional_values<float>(arguments.shift)};
 }
-/// Whether four channels may be moved at once: they lie in one group, and every row starts aligned.
+/// Whether four channels may be moved at once: they lie in one group, and every row starts aligned. Of bfloat16 it is
+/// four too, so that groups of four channels are enough and the sums of a thread stay in registers.
 bool packable(const GroupNormOperands& of, const Shape& x, std::int64_t groups) {
-  return x[2] / groups % 4 == 0 && aligned_16(of.x, of.input_shift, of.gamma, of.beta, of.scale, of.shift);
+  return x[2] / groups % 4 == 0 && aligned_16(of.input_shift, of.gamma, of.beta, of.scale, of.shift);
 }
 
-void forward_cuda(Stream& stream, const GroupNormForward& arguments) {
+template <class T>
+void forward_as(Stream& stream, const GroupNormForward& arguments) {
   const Shape& shape = arguments.x.shape;
-  if (shape[0] == 0) return;
-  ForwardPlan plan{.operands = operands_of(arguments),
-                   .y = arguments.y.as<float>(),
-                   .mean = arguments.mean.as<float>(),
-                   .rstd = arguments.rstd.as<float>(),
-                   .epsilon = arguments.epsilon,
-                   .silu = arguments.silu};
-  const bool packed = packable(plan.operands, shape, arguments.groups) && aligned_16(plan.y);
+  ForwardPlan<T> plan{.operands = operands_of(arguments),
+                      .x = arguments.x.as<T>(),
+                      .y = arguments.y.as<T>(),
+                      .mean = arguments.mean.as<float>(),
+                      .rstd = arguments.rstd.as<float>(),
+                      .epsilon = arguments.epsilon,
+                      .silu = arguments.silu};
+  const bool packed = packable(plan.operands, shape, arguments.groups) && aligned_16(plan.x, plan.y);
   std::size_t shared = 0;
-  plan.cut = plan_group_norm(stream, shape, arguments.groups, packed ? 4 : 1, 1, 0, shared);
+  plan.cut = plan_group_norm(stream, shape, arguments.groups, packed ? 4 : 1, sizeof(T), 1, 0, shared);
   const std::int64_t blocks = shape[0] * plan.cut.blocks_of_sample;
   launch(stream, {"group_norm_forward", shape, blocks_for(stream, blocks * block_threads), block_threads, shared},
-         packed ? &group_norm_kernel<4> : &group_norm_kernel<1>, plan);
+         packed ? &group_norm_kernel<T, 4> : &group_norm_kernel<T, 1>, plan);
 }
 
-void backward_cuda(Stream& stream, const GroupNormBackward& arguments) {
+template <class T>
+void backward_as(Stream& stream, const GroupNormBackward& arguments) {
   const Shape& shape = arguments.x.shape;
-  if (shape[0] == 0) return;
   const bool needs_sums = arguments.grad_gamma || arguments.grad_scale || arguments.grad_shift;
   const Scratch sums(stream, needs_sums ? sizeof(float) * 2 * static_cast<std::size_t>(shape[0] * shape[2]) : 0);
-  BackwardPlan plan{.operands = operands_of(arguments),
-                    .mean = arguments.mean.as<float>(),
-                    .rstd = arguments.rstd.as<float>(),
-                    .grad_y = arguments.grad_y.as<float>(),
-                    .grad_x = arguments.grad_x.as<float>(),
-                    .grad_input_shift = arguments.grad_input_shift ? arguments.grad_input_shift.as<float>() : nullptr,
-                    .sums = needs_sums ? sums.as<float>() : nullptr,
-                    .silu = arguments.silu,
-                    .accumulate = arguments.write == Write::accumulate};
-  const bool packed = packable(plan.operands, shape, arguments.groups) && aligned_16(plan.grad_y, plan.grad_x);
+  BackwardPlan<T> plan{.operands = operands_of(arguments),
+                       .x = arguments.x.as<T>(),
+                       .grad_y = arguments.grad_y.as<T>(),
+                       .mean = arguments.mean.as<float>(),
+                       .rstd = arguments.rstd.as<float>(),
+                       .grad_x = arguments.grad_x.as<T>(),
+                       .grad_input_shift = optional_values<float>(arguments.grad_input_shift),
+                       .sums = needs_sums ? sums.as<float>() : nullptr,
+                       .silu = arguments.silu,
+                       .accumulate = arguments.write == Write::accumulate};
+  const bool packed = packable(plan.operands, shape, arguments.groups) && aligned_16(plan.x, plan.grad_y, plan.grad_x);
   std::size_t shared = 0;
-  plan.cut = plan_group_norm(stream, shape, arguments.groups, packed ? 4 : 1, 2, 3, shared);
+  plan.cut = plan_group_norm(stream, shape, arguments.groups, packed ? 4 : 1, sizeof(T), 2, 3, shared);
   const std::int64_t blocks = shape[0] * plan.cut.blocks_of_sample;
   launch(stream, {"group_norm_backward", shape, blocks_for(stream, blocks * block_threads), block_threads, shared + 16},
-         packed ? &group_norm_backward_kernel<4> : &group_norm_backward_kernel<1>, plan);
+         packed ? &group_norm_backward_kernel<T, 4> : &group_norm_backward_kernel<T, 1>, plan);
   if (needs_sums)
     finish_norm_gradients(stream,
                           {.operation = "group_norm_backward",
@@ -346,6 +352,15 @@ void backward_cuda(Stream& stream, const GroupNormBackward& arguments) {
                            .beta = plan.operands.beta,
                            .scale = plan.operands.scale},
                           arguments);
+}
+
+void forward_cuda(Stream& stream, const GroupNormForward& arguments) {
+  if (arguments.x.shape[0] == 0) return;
+  with_value_type(arguments.x, [&]<class T>(T) { forward_as<T>(stream, arguments); });
+}
+void backward_cuda(Stream& stream, const GroupNormBackward& arguments) {
+  if (arguments.x.shape[0] == 0) return;
+  with_value_type(arguments.x, [&]<class T>(T) { backward_as<T>(stream, arguments); });
 }
 
 const bool registered = group_norm_forward.implement(DeviceKind::cuda, &forward_cuda) &&

@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "kernels/runtime/cuda.h"
-#include "kernels/runtime/kernel.cuh"
+#include "kernels/runtime/values.cuh"
 
 namespace tweedie {
 
@@ -25,15 +25,18 @@ struct GroupNormPlan {
 /// Most groups that one block takes.
 inline constexpr int most_groups = 128;
 
-/// staged_planes: how many values of every element are kept. other_floats_a_channel: shared memory beside them.
-inline GroupNormPlan plan_group_norm(Stream& stream, const Shape& x, std::int64_t groups, int width, int staged_planes,
-                                     int other_floats_a_channel, std::size_t& shared_bytes) {
+/// value_bytes: of an element of x. staged_planes: how many float32 values of every element are kept.
+/// other_floats_a_channel: shared memory beside them.
+inline GroupNormPlan plan_group_norm(Stream& stream, const Shape& x, std::int64_t groups, int width,
+                                     std::int64_t value_bytes, int staged_planes, int other_floats_a_channel,
+                                     std::size_t& shared_bytes) {
   GroupNormPlan plan{.samples = x[0], .positions = x[1], .channels = x[2], .groups = groups};
   const std::int64_t of_group = x[2] / groups;
   plan.channels_of_group = static_cast<int>(of_group);
   std::int64_t together = 1;
   if (of_group < most_groups / 2) {
-    constexpr std::int64_t sector = 8, elements_worth_a_block = 4096;
+    constexpr std::int64_t elements_worth_a_block = 4096;
+    const std::int64_t sector = 32 / value_bytes;
     together = sector / std::gcd(of_group, sector);
     while (x[1] * together * of_group < elements_worth_a_block && 2 * together * of_group <= most_groups) together *= 2;
     together = std::min(together, groups);
@@ -68,7 +71,7 @@ struct GroupNormBlock {
 
 /// What surrounds the norm; all but gamma and beta may be null.
 struct GroupNormOperands {
-  const float *x, *input_shift, *gamma, *beta, *scale, *shift;
+  const float *input_shift, *gamma, *beta, *scale, *shift;
 };
 
 /// m = normalised factor + addend, for one pack of channels of a sample.

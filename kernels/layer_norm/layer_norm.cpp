@@ -26,7 +26,7 @@ void validate_common(std::string_view name, const Arguments& arguments) {
                                        {"shift", &arguments.shift},
                                        {"mean", &arguments.mean},
                                        {"rstd", &arguments.rstd}})
-    require_same_dtype(name, operand, *array, arguments.x);
+    require_wide_dtype(name, operand, *array, arguments.x);
 }
 
 template <class Arguments>
@@ -60,13 +60,13 @@ void validate(const LayerNormBackward& arguments) {
   require_optional_shape(name, "grad_beta", arguments.grad_beta, {x[2]});
   require_optional_shape(name, "grad_scale", arguments.grad_scale, {x[0], x[2]});
   require_optional_shape(name, "grad_shift", arguments.grad_shift, {x[0], x[2]});
-  for (const auto& [operand, array] : {std::pair{"grad_y", &arguments.grad_y},
-                                       {"grad_x", &arguments.grad_x},
-                                       {"grad_gamma", &arguments.grad_gamma},
+  require_same_dtype(name, "grad_y", arguments.grad_y, arguments.x);
+  require_same_dtype(name, "grad_x", arguments.grad_x, arguments.x);
+  for (const auto& [operand, array] : {std::pair{"grad_gamma", &arguments.grad_gamma},
                                        {"grad_beta", &arguments.grad_beta},
                                        {"grad_scale", &arguments.grad_scale},
                                        {"grad_shift", &arguments.grad_shift}})
-    require_same_dtype(name, operand, *array, arguments.x);
+    require_wide_dtype(name, operand, *array, arguments.x);
 }
 double flops(const LayerNormBackward& arguments) {
   return 16.0 * static_cast<double>(arguments.x.count());

@@ -7,6 +7,7 @@ namespace tweedie {
 // Layer normalisation over the last axis (Ba et al. 2016) with AdaLN modulation (Peebles and Xie 2023) fused in:
 //   h = (x - mean) rstd [gamma[c]] [+ beta[c]],  y = h (1 + scale[n, c]) + shift[n, c]
 // x, y (N, T, C): a sample's T tokens share its scale and shift. gamma and beta: both or neither; scale and shift too.
+// x, y and their gradients are float32 or bfloat16; statistics, parameters, modulation and their gradients are float32.
 
 /// mean, rstd (N, T) are written for the backward. bytes: x + y; flops: about 8 an element.
 struct LayerNormForward {

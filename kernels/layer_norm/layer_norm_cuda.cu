@@ -6,8 +6,10 @@ namespace tweedie {
 namespace {
 
 /// The operands of either direction; gamma and beta, and scale and shift, may be null.
+template <class T>
 struct LayerNormPlan {
-  const float *x, *gamma, *beta, *scale, *shift;
+  const T* x;
+  const float *gamma, *beta, *scale, *shift;
   std::int64_t samples, tokens, channels;
 };
 
@@ -16,20 +18,20 @@ template <int width>
 struct Affine {
   Pack<float, width> factor, addend;
 };
-template <int width>
-__device__ Affine<width> affine_at(const LayerNormPlan& plan, std::int64_t n, std::int64_t channel) {
+template <int width, class T>
+__device__ Affine<width> affine_at(const LayerNormPlan<T>& plan, std::int64_t n, std::int64_t channel) {
   Affine<width> map;
   for (int k = 0; k < width; ++k) {
     map.factor[k] = 1.0f;
     map.addend[k] = 0.0f;
   }
   if (plan.gamma != nullptr) {
-    map.factor = load<width>(plan.gamma + channel);
-    map.addend = load<width>(plan.beta + channel);
+    map.factor = load_floats<width>(plan.gamma + channel);
+    map.addend = load_floats<width>(plan.beta + channel);
   }
   if (plan.scale != nullptr) {
-    const auto scale = load<width>(plan.scale + n * plan.channels + channel);
-    const auto shift = load<width>(plan.shift + n * plan.channels + channel);
+    const auto scale = load_floats<width>(plan.scale + n * plan.channels + channel);
+    const auto shift = load_floats<width>(plan.shift + n * plan.channels + channel);
     for (int k = 0; k < width; ++k) {
       map.factor[k] *= 1.0f + scale[k];
       map.addend[k] = fmaf(map.addend[k], 1.0f + scale[k], shift[k]);
@@ -39,13 +41,13 @@ __device__ Affine<width> affine_at(const LayerNormPlan& plan, std::int64_t n, st
 }
 
 /// A team a token. Two passes over values held in registers; what rounding took from the centre is found by the second.
-template <int team, int width>
+template <class T, int team, int width>
 __global__ void __launch_bounds__(block_threads)
-    layer_norm_kernel(LayerNormPlan plan, float* y, float* mean, float* rstd, double epsilon) {
+    layer_norm_kernel(LayerNormPlan<T> plan, T* y, float* mean, float* rstd, double epsilon) {
   __shared__ float shared[32];
   const auto channels = static_cast<double>(plan.channels);
   for (std::int64_t row = team_index<team>(); row < plan.samples * plan.tokens; row += teams<team>()) {
-    const RowPart<team, width> part({plan.x + row * plan.channels}, plan.channels);
+    const RowPart<T, team, width> part({plan.x + row * plan.channels}, plan.channels);
     float sum = 0.0f;
     part.for_each([&](const auto& packs, std::int64_t) {
       for (int k = 0; k < width; ++k) sum += packs.of[0][k];
@@ -72,15 +74,17 @@ __global__ void __launch_bounds__(block_threads)
       Pack<float, width> result;
       for (int k = 0; k < width; ++k)
         result[k] = fmaf(fmaf(packs.of[0][k] - centre, factor, residual), map.factor[k], map.addend[k]);
-      store(y + row * plan.channels + channel, result);
+      store_floats(y + row * plan.channels + channel, result);
     });
   }
 }
 
+template <class T>
 struct BackwardPlan {
-  LayerNormPlan forward;
-  const float *mean, *rstd, *grad_y;
-  float* grad_x;  // or null
+  LayerNormPlan<T> forward;
+  const float *mean, *rstd;
+  const T* grad_y;
+  T* grad_x;  // or null
   bool accumulate;
   std::int64_t tokens_of_run, runs;  // a block takes runs of tokens of one sample
 };
@@ -88,12 +92,12 @@ struct BackwardPlan {
 /// A block walks a run of tokens, a team a token. It writes grad_x and the run's sums over tokens, sums (samples, runs,
 /// 2, channels): of grad_y, and of grad_y normalised. Threads keep the sums of their own channels in registers, in the
 /// tokens' order; the warps' sums meet in shared memory, warps x 2 x channels.
-template <int team, int width>
-__global__ void __launch_bounds__(block_threads) layer_norm_backward_kernel(BackwardPlan plan, float* sums) {
-  using Part = RowPart<team, width, 2>;
+template <class T, int team, int width>
+__global__ void __launch_bounds__(block_threads) layer_norm_backward_kernel(BackwardPlan<T> plan, float* sums) {
+  using Part = RowPart<T, team, width, 2>;
   extern __shared__ __align__(16) float warp_sums[];
   __shared__ float shared[32];
-  const LayerNormPlan& forward = plan.forward;
+  const LayerNormPlan<T>& forward = plan.forward;
   const std::int64_t channels = forward.channels;
   const int warp = static_cast<int>(threadIdx.x) / team;
   constexpr int warps = block_threads / team;
@@ -102,7 +106,7 @@ __global__ void __launch_bounds__(block_threads) layer_norm_backward_kernel(Back
     const std::int64_t last = first + plan.tokens_of_run < forward.tokens ? first + plan.tokens_of_run : forward.tokens;
     float* gradient_sum = sums + 2 * run * channels;
     float* product_sum = gradient_sum + channels;
-    Pack<float, width> held_gradient[held_packs] = {}, held_product[held_packs] = {};
+    Pack<float, width> held_gradient[Part::held_packs] = {}, held_product[Part::held_packs] = {};
     for (std::int64_t token = first + warp; token < last; token += warps) {
       const std::int64_t row = n * forward.tokens + token, at = row * channels;
       const float mean = plan.mean[row], rstd = plan.rstd[row];
@@ -111,12 +115,12 @@ __global__ void __launch_bounds__(block_threads) layer_norm_backward_kernel(Back
       part.for_each_numbered([&](auto k, const auto& packs, std::int64_t channel) {
         const auto map = affine_at<width>(forward, n, channel);
         Pack<float, width> gradient = {}, product = {};
-        if constexpr (k() < held_packs) {
+        if constexpr (k() < Part::held_packs) {
           gradient = held_gradient[k()];
           product = held_product[k()];
         } else if (token > first) {  // rows too long for registers: the team is the block, and memory keeps the sums
-          gradient = load<width>(gradient_sum + channel);
-          product = load<width>(product_sum + channel);
+          gradient = load_floats<width>(gradient_sum + channel);
+          product = load_floats<width>(product_sum + channel);
         }
         for (int j = 0; j < width; ++j) {
           const float g = packs.of[1][j], normalised = (packs.of[0][j] - mean) * rstd;
@@ -125,12 +129,12 @@ __global__ void __launch_bounds__(block_threads) layer_norm_backward_kernel(Back
           gradient[j] += g;
           product[j] = fmaf(g, normalised, product[j]);
         }
-        if constexpr (k() < held_packs) {
+        if constexpr (k() < Part::held_packs) {
           held_gradient[k()] = gradient;
           held_product[k()] = product;
         } else {
-          store(gradient_sum + channel, gradient);
-          store(product_sum + channel, product);
+          store_floats(gradient_sum + channel, gradient);
+          store_floats(product_sum + channel, product);
         }
       });
       const float mean_gradient = team_sum<team>(gradients, shared) / static_cast<float>(channels);
@@ -138,22 +142,22 @@ __global__ void __launch_bounds__(block_threads) layer_norm_backward_kernel(Back
       if (plan.grad_x == nullptr) continue;
       part.for_each([&](const auto& packs, std::int64_t channel) {
         const auto map = affine_at<width>(forward, n, channel);
-        float* to = plan.grad_x + at + channel;
-        auto result = plan.accumulate ? load<width>(to) : Pack<float, width>{};
+        T* to = plan.grad_x + at + channel;
+        auto result = plan.accumulate ? load_floats<width>(to) : Pack<float, width>{};
         for (int j = 0; j < width; ++j) {
           const float normalised = (packs.of[0][j] - mean) * rstd;
           const float gradient = fmaf(packs.of[1][j], map.factor[j], -mean_gradient);
           result[j] = fmaf(fmaf(-normalised, mean_product, gradient), rstd, result[j]);
         }
-        store(to, result);
+        store_floats(to, result);
       });
     }
     float* own = team == 32 ? warp_sums + 2 * warp * channels : gradient_sum;
     Part::for_each_held([&](auto k) {
       const std::int64_t channel = Part::column(k());
       if (channel >= channels) return;
-      store(own + channel, held_gradient[k()]);
-      store(own + channels + channel, held_product[k()]);
+      store_floats(own + channel, held_gradient[k()]);
+      store_floats(own + channels + channel, held_product[k()]);
     });
     if constexpr (team == 32) {
       __syncthreads();
@@ -167,51 +171,57 @@ __global__ void __launch_bounds__(block_threads) layer_norm_backward_kernel(Back
   }
 }
 
-LayerNormPlan plan_of(const Array& x, const Array& gamma, const Array& beta, const Array& scale, const Array& shift) {
-  const auto optional = [](const Array& array) { return array ? array.as<float>() : nullptr; };
-  return {.x = x.as<float>(),
-          .gamma = optional(gamma),
-          .beta = optional(beta),
-          .scale = optional(scale),
-          .shift = optional(shift),
+template <class T, class Arguments>
+LayerNormPlan<T> plan_of(const Arguments& arguments) {
+  const Array& x = arguments.x;
+  return {.x = x.as<T>(),
+          .gamma = optional_values<float>(arguments.gamma),
+          .beta = optional_values<float>(arguments.beta),
+          .scale = optional_values<float>(arguments.scale),
+          .shift = optional_values<float>(arguments.shift),
           .samples = x.shape[0],
           .tokens = x.shape[1],
           .channels = x.shape[2]};
 }
-bool packed(const LayerNormPlan& plan) {
-  return plan.channels % 4 == 0 && aligned_16(plan.x, plan.gamma, plan.beta, plan.scale, plan.shift);
+template <class T>
+bool packed(const LayerNormPlan<T>& plan) {
+  return plan.channels % pack_width<T> == 0 && aligned_16(plan.x, plan.gamma, plan.beta, plan.scale, plan.shift);
 }
 
-void forward_cuda(Stream& stream, const LayerNormForward& arguments) {
-  const LayerNormPlan plan = plan_of(arguments.x, arguments.gamma, arguments.beta, arguments.scale, arguments.shift);
+template <class T>
+void forward_as(Stream& stream, const LayerNormForward& arguments) {
+  constexpr int width = pack_width<T>;
+  const LayerNormPlan<T> plan = plan_of<T>(arguments);
   const std::int64_t rows = plan.samples * plan.tokens;
   if (rows == 0) return;
-  float* y = arguments.y.as<float>();
-  const auto kernel = choose_row_kernel(plan.channels, packed(plan) && aligned_16(y), &layer_norm_kernel<short_team, 4>,
-                                        &layer_norm_kernel<short_team, 1>, &layer_norm_kernel<long_team, 4>,
-                                        &layer_norm_kernel<long_team, 1>);
+  T* y = arguments.y.as<T>();
+  const auto kernel = choose_row_kernel(plan.channels, packed(plan) && aligned_16(y),
+                                        &layer_norm_kernel<T, short_team, width>, &layer_norm_kernel<T, short_team, 1>,
+                                        &layer_norm_kernel<T, long_team, width>, &layer_norm_kernel<T, long_team, 1>);
   launch(stream, {"layer_norm_forward", arguments.x.shape, blocks_for_rows(stream, rows, plan.channels), block_threads},
          kernel, plan, y, arguments.mean.as<float>(), arguments.rstd.as<float>(), arguments.epsilon);
 }
 
-void backward_cuda(Stream& stream, const LayerNormBackward& arguments) {
+template <class T>
+void backward_as(Stream& stream, const LayerNormBackward& arguments) {
+  constexpr int width = pack_width<T>;
   constexpr std::int64_t tokens_of_run = 64;  // its sums are then a few percent of the bytes
-  BackwardPlan plan{.forward = plan_of(arguments.x, arguments.gamma, arguments.beta, arguments.scale, arguments.shift),
-                    .mean = arguments.mean.as<float>(),
-                    .rstd = arguments.rstd.as<float>(),
-                    .grad_y = arguments.grad_y.as<float>(),
-                    .grad_x = arguments.grad_x ? arguments.grad_x.as<float>() : nullptr,
-                    .accumulate = arguments.write == Write::accumulate,
-                    .tokens_of_run = tokens_of_run};
-  const LayerNormPlan& forward = plan.forward;
+  BackwardPlan<T> plan{.forward = plan_of<T>(arguments),
+                       .mean = arguments.mean.as<float>(),
+                       .rstd = arguments.rstd.as<float>(),
+                       .grad_y = arguments.grad_y.as<T>(),
+                       .grad_x = optional_values<T>(arguments.grad_x),
+                       .accumulate = arguments.write == Write::accumulate,
+                       .tokens_of_run = tokens_of_run};
+  const LayerNormPlan<T>& forward = plan.forward;
   plan.runs = (forward.tokens + tokens_of_run - 1) / tokens_of_run;
   const std::int64_t runs = forward.samples * plan.runs;
   if (runs == 0) return;
   const Scratch sums(stream, sizeof(float) * 2 * static_cast<std::size_t>(runs * forward.channels));
-  const auto kernel =
-      choose_row_kernel(forward.channels, packed(forward) && aligned_16(plan.grad_y, plan.grad_x),
-                        &layer_norm_backward_kernel<short_team, 4>, &layer_norm_backward_kernel<short_team, 1>,
-                        &layer_norm_backward_kernel<long_team, 4>, &layer_norm_backward_kernel<long_team, 1>);
+  const auto kernel = choose_row_kernel(
+      forward.channels, packed(forward) && aligned_16(plan.grad_y, plan.grad_x),
+      &layer_norm_backward_kernel<T, short_team, width>, &layer_norm_backward_kernel<T, short_team, 1>,
+      &layer_norm_backward_kernel<T, long_team, width>, &layer_norm_backward_kernel<T, long_team, 1>);
   const std::size_t shared = takes_long_team(forward.channels) ? 0 : sizeof(float) * 2 * 8 * forward.channels;
   launch(stream,
          {"layer_norm_backward", arguments.x.shape, blocks_for(stream, runs * block_threads), block_threads, shared},
@@ -226,6 +236,13 @@ void backward_cuda(Stream& stream, const LayerNormBackward& arguments) {
                          .beta = forward.beta,
                          .scale = forward.scale},
                         arguments);
+}
+
+void forward_cuda(Stream& stream, const LayerNormForward& arguments) {
+  with_value_type(arguments.x, [&]<class T>(T) { forward_as<T>(stream, arguments); });
+}
+void backward_cuda(Stream& stream, const LayerNormBackward& arguments) {
+  with_value_type(arguments.x, [&]<class T>(T) { backward_as<T>(stream, arguments); });
 }
 
 const bool registered = layer_norm_forward.implement(DeviceKind::cuda, &forward_cuda) &&

@@ -13,7 +13,7 @@ void validate_common(std::string_view name, const Arguments& arguments) {
   require_shape(name, "target", arguments.target, shape);
   require_optional_shape(name, "weight", arguments.weight, {shape[0]});
   require_same_dtype(name, "target", arguments.target, arguments.prediction);
-  require_same_dtype(name, "weight", arguments.weight, arguments.prediction);
+  require_wide_dtype(name, "weight", arguments.weight, arguments.prediction);
 }
 
 }  // namespace
@@ -21,7 +21,7 @@ void validate_common(std::string_view name, const Arguments& arguments) {
 void validate(const SquaredErrorForward& arguments) {
   validate_common("squared_error_forward", arguments);
   require_shape("squared_error_forward", "loss", arguments.loss, {arguments.prediction.shape[0]});
-  require_same_dtype("squared_error_forward", "loss", arguments.loss, arguments.prediction);
+  require_wide_dtype("squared_error_forward", "loss", arguments.loss, arguments.prediction);
 }
 double flops(const SquaredErrorForward& arguments) {
   return 3.0 * static_cast<double>(arguments.prediction.count());
@@ -35,7 +35,7 @@ void validate(const SquaredErrorBackward& arguments) {
   validate_common("squared_error_backward", arguments);
   require_shape("squared_error_backward", "grad_loss", arguments.grad_loss, {arguments.prediction.shape[0]});
   require_shape("squared_error_backward", "grad_prediction", arguments.grad_prediction, arguments.prediction.shape);
-  require_same_dtype("squared_error_backward", "grad_loss", arguments.grad_loss, arguments.prediction);
+  require_wide_dtype("squared_error_backward", "grad_loss", arguments.grad_loss, arguments.prediction);
   require_same_dtype("squared_error_backward", "grad_prediction", arguments.grad_prediction, arguments.prediction);
 }
 double flops(const SquaredErrorBackward& arguments) {

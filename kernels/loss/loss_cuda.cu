@@ -5,9 +5,10 @@ namespace tweedie {
 namespace {
 
 /// A block sums one sample: differences in float32, squares and sums in double.
+template <class T>
 __global__ void __launch_bounds__(block_threads)
-    squared_error_kernel(const float* prediction, const float* target, const float* weight, float* loss,
-                         std::int64_t rows, std::int64_t width, bool packed) {
+    squared_error_kernel(const T* prediction, const T* target, const float* weight, float* loss, std::int64_t rows,
+                         std::int64_t width, bool packed) {
   __shared__ double sums[32];
   for (std::int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
     double sum = 0.0;
@@ -26,8 +27,9 @@ __global__ void __launch_bounds__(block_threads)
   }
 }
 
-__global__ void squared_error_backward_kernel(const float* prediction, const float* target, const float* weight,
-                                              const float* grad_loss, float* grad_prediction, std::int64_t rows,
+template <class T>
+__global__ void squared_error_backward_kernel(const T* prediction, const T* target, const float* weight,
+                                              const float* grad_loss, T* grad_prediction, std::int64_t rows,
                                               std::int64_t width, bool accumulate, bool packed) {
   for_each_quad(rows, width, [=](std::int64_t row, std::int64_t column, int count) {
     const auto scale =
@@ -40,31 +42,33 @@ __global__ void squared_error_backward_kernel(const float* prediction, const flo
   });
 }
 
-const float* optional(const Array& array) {
-  return array ? array.as<float>() : nullptr;
-}
-
 void forward_cuda(Stream& stream, const SquaredErrorForward& arguments) {
   const std::int64_t rows = arguments.prediction.shape[0], width = arguments.prediction.shape[1];
   if (rows == 0) return;
-  const float* prediction = arguments.prediction.as<float>();
-  const float* target = arguments.target.as<float>();
-  launch(stream,
-         {"squared_error_forward", arguments.prediction.shape, blocks_for(stream, rows * block_threads), block_threads},
-         &squared_error_kernel, prediction, target, optional(arguments.weight), arguments.loss.as<float>(), rows, width,
-         width % 4 == 0 && aligned_16(prediction, target));
+  with_value_type(arguments.prediction, [&]<class T>(T) {
+    const T* prediction = arguments.prediction.as<T>();
+    const T* target = arguments.target.as<T>();
+    launch(
+        stream,
+        {"squared_error_forward", arguments.prediction.shape, blocks_for(stream, rows * block_threads), block_threads},
+        &squared_error_kernel<T>, prediction, target, optional_values<float>(arguments.weight),
+        arguments.loss.as<float>(), rows, width, width % 4 == 0 && aligned_16(prediction, target));
+  });
 }
 
 void backward_cuda(Stream& stream, const SquaredErrorBackward& arguments) {
   const std::int64_t rows = arguments.prediction.shape[0], width = arguments.prediction.shape[1];
   if (rows * width == 0) return;
-  const float* prediction = arguments.prediction.as<float>();
-  const float* target = arguments.target.as<float>();
-  float* grad_prediction = arguments.grad_prediction.as<float>();
-  launch(stream, {"squared_error_backward", arguments.prediction.shape, quad_grid(stream, rows, width), block_threads},
-         &squared_error_backward_kernel, prediction, target, optional(arguments.weight),
-         arguments.grad_loss.as<float>(), grad_prediction, rows, width, arguments.write == Write::accumulate,
-         width % 4 == 0 && aligned_16(prediction, target, grad_prediction));
+  with_value_type(arguments.prediction, [&]<class T>(T) {
+    const T* prediction = arguments.prediction.as<T>();
+    const T* target = arguments.target.as<T>();
+    T* grad_prediction = arguments.grad_prediction.as<T>();
+    launch(stream,
+           {"squared_error_backward", arguments.prediction.shape, quad_grid(stream, rows, width), block_threads},
+           &squared_error_backward_kernel<T>, prediction, target, optional_values<float>(arguments.weight),
+           arguments.grad_loss.as<float>(), grad_prediction, rows, width, arguments.write == Write::accumulate,
+           width % 4 == 0 && aligned_16(prediction, target, grad_prediction));
+  });
 }
 
 const bool registered = squared_error_forward.implement(DeviceKind::cuda, &forward_cuda) &&

@@ -10,9 +10,7 @@ void validate(const NoiseImages& arguments) {
   require_rank(name, "z", arguments.z, 2);
   const std::int64_t samples = arguments.z.shape[0];
   require_shape(name, "z", arguments.z, {samples, arguments.images.shape[1]});
-  require(arguments.images.dtype == DType::uint8 || arguments.images.dtype == arguments.z.dtype,
-          "{}: images are {}, expected uint8 or the dtype of z, {}", name, name_of(arguments.images.dtype),
-          name_of(arguments.z.dtype));
+  if (arguments.images.dtype != DType::uint8) require_wide_dtype(name, "images", arguments.images, arguments.z);
   for (const auto& [operand, array] : {std::pair{"indices", &arguments.indices}, {"samples", &arguments.samples}}) {
     require_shape(name, operand, *array, {samples});
     require_dtype(name, operand, *array, DType::int64);
@@ -29,10 +27,10 @@ void validate(const NoiseImages& arguments) {
   for (const auto& [operand, array] : {std::pair{"alpha", &arguments.alpha},
                                        {"sigma", &arguments.sigma},
                                        {"target_clean", &arguments.target_clean},
-                                       {"target_noise", &arguments.target_noise},
-                                       {"target", &arguments.target},
-                                       {"clean", &arguments.clean},
-                                       {"noise", &arguments.noise}})
+                                       {"target_noise", &arguments.target_noise}})
+    require_wide_dtype(name, operand, *array, arguments.z);
+  for (const auto& [operand, array] :
+       {std::pair{"target", &arguments.target}, {"clean", &arguments.clean}, {"noise", &arguments.noise}})
     require_same_dtype(name, operand, *array, arguments.z);
 }
 double flops(const NoiseImages& arguments) {

@@ -8,11 +8,12 @@ namespace tweedie {
 namespace {
 
 /// The operands of a call; target_clean, target_noise, target, clean and noise may be null.
+template <class T>
 struct NoisingPlan {
   const void* images;
   const std::int64_t *indices, *samples;
   const float *alpha, *sigma, *target_clean, *target_noise;
-  float *z, *target, *clean, *noise;
+  T *z, *target, *clean, *noise;
   std::int64_t images_count, rows, width;
   RandomKey key;
   bool packed_images, packed;
@@ -27,8 +28,8 @@ __device__ float pixel(float value) {
 }
 
 /// One block of Philox, four pixels, a thread.
-template <class T>
-__global__ void noise_images_kernel(const __grid_constant__ NoisingPlan plan) {
+template <class T, class Image>
+__global__ void noise_images_kernel(const __grid_constant__ NoisingPlan<T> plan) {
   for_each_quad(plan.rows, plan.width, [&](std::int64_t row, std::int64_t column, int count) {
     const std::int64_t index = plan.indices[row];
     if (index < 0 || index >= plan.images_count) {
@@ -37,7 +38,7 @@ __global__ void noise_images_kernel(const __grid_constant__ NoisingPlan plan) {
       __trap();
     }
     const auto image =
-        load_quad(static_cast<const T*>(plan.images) + index * plan.width + column, count, plan.packed_images);
+        load_quad(static_cast<const Image*>(plan.images) + index * plan.width + column, count, plan.packed_images);
     float e[4];
     device_normals(plan.key, static_cast<std::uint32_t>(plan.samples[row]), static_cast<std::uint32_t>(column / 4), e);
     const float alpha = plan.alpha[row], sigma = plan.sigma[row];
@@ -49,7 +50,8 @@ __global__ void noise_images_kernel(const __grid_constant__ NoisingPlan plan) {
     const std::int64_t at = row * plan.width + column;
     store_quad(plan.z + at, z, count, plan.packed);
     if (plan.clean != nullptr) store_quad(plan.clean + at, x, count, plan.packed);
-    if (plan.noise != nullptr) store_quad(plan.noise + at, {{e[0], e[1], e[2], e[3]}}, count, plan.packed);
+    if (plan.noise != nullptr)
+      store_quad(plan.noise + at, Pack<float, 4>{{e[0], e[1], e[2], e[3]}}, count, plan.packed);
     if (plan.target == nullptr) return;
     const float c_x = plan.target_clean[row], c_e = plan.target_noise[row];
     Pack<float, 4> target;
@@ -58,24 +60,24 @@ __global__ void noise_images_kernel(const __grid_constant__ NoisingPlan plan) {
   });
 }
 
-void noise_images_cuda(Stream& stream, const NoiseImages& arguments) {
-  const auto optional = [](const Array& array) { return array ? array.as<float>() : nullptr; };
+template <class T>
+void noise_images_as(Stream& stream, const NoiseImages& arguments) {
   const bool bytes = arguments.images.dtype == DType::uint8, target = static_cast<bool>(arguments.target);
-  NoisingPlan plan{.images = arguments.images.data,
-                   .indices = arguments.indices.as<std::int64_t>(),
-                   .samples = arguments.samples.as<std::int64_t>(),
-                   .alpha = arguments.alpha.as<float>(),
-                   .sigma = arguments.sigma.as<float>(),
-                   .target_clean = target ? arguments.target_clean.as<float>() : nullptr,
-                   .target_noise = target ? arguments.target_noise.as<float>() : nullptr,
-                   .z = arguments.z.as<float>(),
-                   .target = optional(arguments.target),
-                   .clean = optional(arguments.clean),
-                   .noise = optional(arguments.noise),
-                   .images_count = arguments.images.shape[0],
-                   .rows = arguments.z.shape[0],
-                   .width = arguments.images.shape[1],
-                   .key = arguments.key};
+  NoisingPlan<T> plan{.images = arguments.images.data,
+                      .indices = arguments.indices.as<std::int64_t>(),
+                      .samples = arguments.samples.as<std::int64_t>(),
+                      .alpha = arguments.alpha.as<float>(),
+                      .sigma = arguments.sigma.as<float>(),
+                      .target_clean = target ? arguments.target_clean.as<float>() : nullptr,
+                      .target_noise = target ? arguments.target_noise.as<float>() : nullptr,
+                      .z = arguments.z.as<T>(),
+                      .target = optional_values<T>(arguments.target),
+                      .clean = optional_values<T>(arguments.clean),
+                      .noise = optional_values<T>(arguments.noise),
+                      .images_count = arguments.images.shape[0],
+                      .rows = arguments.z.shape[0],
+                      .width = arguments.images.shape[1],
+                      .key = arguments.key};
   if (plan.rows * plan.width == 0) return;
   const bool whole = plan.width % 4 == 0;
   const auto address = reinterpret_cast<std::uintptr_t>(plan.images);
@@ -83,7 +85,11 @@ void noise_images_cuda(Stream& stream, const NoiseImages& arguments) {
   plan.packed = whole && aligned_16(plan.z, plan.target, plan.clean, plan.noise);
   if (!bytes) (void)arguments.images.as<float>();
   launch(stream, {"noise_images", arguments.z.shape, quad_grid(stream, plan.rows, plan.width), block_threads},
-         bytes ? &noise_images_kernel<std::uint8_t> : &noise_images_kernel<float>, plan);
+         bytes ? &noise_images_kernel<T, std::uint8_t> : &noise_images_kernel<T, float>, plan);
+}
+
+void noise_images_cuda(Stream& stream, const NoiseImages& arguments) {
+  with_value_type(arguments.z, [&]<class T>(T) { noise_images_as<T>(stream, arguments); });
 }
 
 const bool registered = noise_images.implement(DeviceKind::cuda, &noise_images_cuda);

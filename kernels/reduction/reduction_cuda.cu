@@ -2,8 +2,7 @@
 #include <bit>
 
 #include "kernels/reduction/reduction.h"
-#include "kernels/runtime/cuda.h"
-#include "kernels/runtime/kernel.cuh"
+#include "kernels/runtime/values.cuh"
 
 namespace tweedie {
 namespace {
@@ -29,14 +28,16 @@ ReducePlan plan_reduce(const Shape& shape, int width) {
   return plan;
 }
 
-__device__ void put(float* y, std::int64_t at, double sum, double scale, bool accumulate) {
-  y[at] = static_cast<float>((accumulate ? static_cast<double>(y[at]) : 0.0) + scale * sum);
+template <class T>
+__device__ void put(T* y, std::int64_t at, double sum, double scale, bool accumulate) {
+  const double before = accumulate ? static_cast<double>(static_cast<float>(y[at])) : 0.0;
+  store_floats(y + at, Pack<float, 1>{{static_cast<float>(before + scale * sum)}});
 }
 
 /// Writes y where there is one piece, else partial (outer, pieces, inner).
-template <int width>
+template <class T, int width>
 __global__ void __launch_bounds__(block_threads)
-    reduce_kernel(ReducePlan plan, const float* x, double* partial, float* y, double scale, bool accumulate) {
+    reduce_kernel(ReducePlan plan, const T* x, double* partial, T* y, double scale, bool accumulate) {
   __shared__ double sums[width][block_threads];
   const int thread = static_cast<int>(threadIdx.x), lane = thread % plan.lanes, rows = block_threads / plan.lanes;
   for (std::int64_t job = blockIdx.x; job < plan.outer * plan.pieces * plan.tiles; job += gridDim.x) {
@@ -47,15 +48,15 @@ __global__ void __launch_bounds__(block_threads)
     const std::int64_t last = first + plan.rows_of_piece < plan.reduced ? first + plan.rows_of_piece : plan.reduced;
     double total[width] = {};
     if (column < plan.inner) {
-      const float* from = x + o * plan.reduced * plan.inner + column;
+      const T* from = x + o * plan.reduced * plan.inner + column;
       std::int64_t row = first + thread / plan.lanes;
       for (; row + 3 * rows < last; row += 4 * rows) {
         Pack<float, width> four[4];
-        for (int k = 0; k < 4; ++k) four[k] = load<width>(from + (row + k * rows) * plan.inner);
+        for (int k = 0; k < 4; ++k) four[k] = load_floats<width>(from + (row + k * rows) * plan.inner);
         for (int c = 0; c < width; ++c) total[c] += (four[0][c] + four[1][c]) + (four[2][c] + four[3][c]);
       }
       for (; row < last; row += rows) {
-        const auto one = load<width>(from + row * plan.inner);
+        const auto one = load_floats<width>(from + row * plan.inner);
         for (int c = 0; c < width; ++c) total[c] += one[c];
       }
     }
@@ -78,7 +79,8 @@ __global__ void __launch_bounds__(block_threads)
 }
 
 /// A warp adds the pieces of one element of y.
-__global__ void add_pieces_kernel(ReducePlan plan, const double* partial, float* y, double scale, bool accumulate) {
+template <class T>
+__global__ void add_pieces_kernel(ReducePlan plan, const double* partial, T* y, double scale, bool accumulate) {
   const std::int64_t lane = threadIdx.x % 32;
   for (std::int64_t at = grid_thread() / 32; at < plan.outer * plan.inner; at += grid_threads() / 32) {
     const double* from = partial + at / plan.inner * plan.pieces * plan.inner + at % plan.inner;
@@ -92,19 +94,22 @@ __global__ void add_pieces_kernel(ReducePlan plan, const double* partial, float*
 void reduce_cuda(Stream& stream, const Reduce& arguments) {
   const Shape& shape = arguments.x.shape;
   if (shape[0] * shape[2] == 0) return;
-  const float* x = arguments.x.as<float>();
-  float* y = arguments.y.as<float>();
-  const bool packed = shape[2] % 4 == 0 && aligned_16(x);
-  const ReducePlan plan = plan_reduce(shape, packed ? 4 : 1);
-  const double scale = arguments.kind == ReduceKind::mean ? 1.0 / static_cast<double>(plan.reduced) : 1.0;
+  const double scale = arguments.kind == ReduceKind::mean ? 1.0 / static_cast<double>(shape[1]) : 1.0;
   const bool accumulate = arguments.write == Write::accumulate;
-  const Scratch partial(stream, plan.pieces > 1 ? sizeof(double) * plan.outer * plan.pieces * plan.inner : 0);
-  launch(stream,
-         {"reduce", shape, blocks_for(stream, plan.outer * plan.pieces * plan.tiles * block_threads), block_threads},
-         packed ? &reduce_kernel<4> : &reduce_kernel<1>, plan, x, partial.as<double>(), y, scale, accumulate);
-  if (plan.pieces > 1)
-    launch(stream, {"reduce", shape, blocks_for(stream, 32 * plan.outer * plan.inner), block_threads},
-           &add_pieces_kernel, plan, partial.as<double>(), y, scale, accumulate);
+  with_value_type(arguments.x, [&]<class T>(T) {
+    // Four columns a thread for every type: with more, the sums in double would take half of the registers.
+    const T* x = arguments.x.as<T>();
+    T* y = arguments.y.as<T>();
+    const bool packed = shape[2] % 4 == 0 && aligned_16(x);
+    const ReducePlan plan = plan_reduce(shape, packed ? 4 : 1);
+    const Scratch partial(stream, plan.pieces > 1 ? sizeof(double) * plan.outer * plan.pieces * plan.inner : 0);
+    launch(stream,
+           {"reduce", shape, blocks_for(stream, plan.outer * plan.pieces * plan.tiles * block_threads), block_threads},
+           packed ? &reduce_kernel<T, 4> : &reduce_kernel<T, 1>, plan, x, partial.as<double>(), y, scale, accumulate);
+    if (plan.pieces > 1)
+      launch(stream, {"reduce", shape, blocks_for(stream, 32 * plan.outer * plan.inner), block_threads},
+             &add_pieces_kernel<T>, plan, partial.as<double>(), y, scale, accumulate);
+  });
 }
 
 const bool registered = reduce.implement(DeviceKind::cuda, &reduce_cuda);

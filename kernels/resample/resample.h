@@ -4,7 +4,7 @@
 
 namespace tweedie {
 
-// Resampling by a whole factor, channels last: x (N, H, W, C).
+// Resampling by a whole factor, channels last: x (N, H, W, C). Both operands float32, or both bfloat16.
 
 /// y (N, factor H, factor W, C): every value repeated factor x factor times. bytes: x + y.
 struct UpsampleNearestForward {

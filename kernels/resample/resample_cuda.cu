@@ -1,6 +1,5 @@
 #include "kernels/resample/resample.h"
-#include "kernels/runtime/cuda.h"
-#include "kernels/runtime/kernel.cuh"
+#include "kernels/runtime/values.cuh"
 
 // All four operations are one of two movements between a coarse and a fine array: coarse = scale * (sum of each block
 // of fine), or fine = scale * coarse spread over each block. A thread takes `width` channels of one coarse pixel.
@@ -30,35 +29,35 @@ __device__ void for_each_block(const ResamplePlan& plan, Body body) {
   }
 }
 
-template <int width>
-__global__ void gather_kernel(ResamplePlan plan, const float* fine, float* coarse) {
+template <class T, int width>
+__global__ void gather_kernel(ResamplePlan plan, const T* fine, T* coarse) {
   for_each_block<width>(plan, [&](std::int64_t to, std::int64_t from) {
     Pack<float, width> sum = {};
     for (int i = 0; i < plan.factor; ++i)
       for (int j = 0; j < plan.factor; ++j) {
-        const auto values = load<width>(fine + from + (i * plan.fine_width + j) * plan.channels);
+        const auto values = load_floats<width>(fine + from + (i * plan.fine_width + j) * plan.channels);
         for (int k = 0; k < width; ++k) sum[k] += values[k];
       }
-    const auto before = plan.accumulate ? load<width>(coarse + to) : Pack<float, width>{};
+    const auto before = plan.accumulate ? load_floats<width>(coarse + to) : Pack<float, width>{};
     for (int k = 0; k < width; ++k) sum[k] = sum[k] * plan.scale + before[k];
-    store(coarse + to, sum);
+    store_floats(coarse + to, sum);
   });
 }
 
-template <int width>
-__global__ void spread_kernel(ResamplePlan plan, const float* coarse, float* fine) {
+template <class T, int width>
+__global__ void spread_kernel(ResamplePlan plan, const T* coarse, T* fine) {
   for_each_block<width>(plan, [&](std::int64_t from, std::int64_t to) {
-    auto value = load<width>(coarse + from);
+    auto value = load_floats<width>(coarse + from);
     for (int k = 0; k < width; ++k) value[k] *= plan.scale;
     for (int i = 0; i < plan.factor; ++i)
       for (int j = 0; j < plan.factor; ++j) {
-        float* target = fine + to + (i * plan.fine_width + j) * plan.channels;
+        T* target = fine + to + (i * plan.fine_width + j) * plan.channels;
         auto result = value;
         if (plan.accumulate) {
-          const auto before = load<width>(target);
+          const auto before = load_floats<width>(target);
           for (int k = 0; k < width; ++k) result[k] += before[k];
         }
-        store(target, result);
+        store_floats(target, result);
       }
   });
 }
@@ -75,28 +74,32 @@ ResamplePlan plan_resample(const Shape& coarse, const Shape& fine, int factor, f
           .accumulate = write == Write::accumulate};
 }
 
-/// `packed` moves four channels at once, `single` one.
-template <class Kernel>
+/// `packed` moves pack_width<T> channels at once, `single` one.
+template <class T>
 void move(Stream& stream, std::string_view operation, const ResamplePlan& plan, const Array& from, const Array& to,
-          Kernel packed, Kernel single) {
+          void (*packed)(ResamplePlan, const T*, T*), void (*single)(ResamplePlan, const T*, T*)) {
   if (plan.coarse_pixels * plan.channels == 0) return;
-  const float* source = from.as<float>();
-  float* target = to.as<float>();
-  const bool aligned = plan.channels % 4 == 0 && aligned_16(source, target);
-  const std::int64_t packs = plan.coarse_pixels * plan.channels / (aligned ? 4 : 1);
+  const T* source = from.as<T>();
+  T* target = to.as<T>();
+  const bool aligned = plan.channels % pack_width<T> == 0 && aligned_16(source, target);
+  const std::int64_t packs = plan.coarse_pixels * plan.channels / (aligned ? pack_width<T> : 1);
   launch(stream, {operation, from.shape, blocks_for(stream, packs), block_threads}, aligned ? packed : single, plan,
          source, target);
 }
 
 void gather(Stream& stream, std::string_view operation, const Array& fine, const Array& coarse, int factor, float scale,
             Write write) {
-  move(stream, operation, plan_resample(coarse.shape, fine.shape, factor, scale, write), fine, coarse,
-       &gather_kernel<4>, &gather_kernel<1>);
+  with_value_type(fine, [&]<class T>(T) {
+    move<T>(stream, operation, plan_resample(coarse.shape, fine.shape, factor, scale, write), fine, coarse,
+            &gather_kernel<T, pack_width<T>>, &gather_kernel<T, 1>);
+  });
 }
 void spread(Stream& stream, std::string_view operation, const Array& coarse, const Array& fine, int factor, float scale,
             Write write) {
-  move(stream, operation, plan_resample(coarse.shape, fine.shape, factor, scale, write), coarse, fine,
-       &spread_kernel<4>, &spread_kernel<1>);
+  with_value_type(coarse, [&]<class T>(T) {
+    move<T>(stream, operation, plan_resample(coarse.shape, fine.shape, factor, scale, write), coarse, fine,
+            &spread_kernel<T, pack_width<T>>, &spread_kernel<T, 1>);
+  });
 }
 
 float mean_scale(int factor) {

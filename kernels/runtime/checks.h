@@ -31,6 +31,20 @@ inline void require_same_dtype(std::string_view operation, std::string_view oper
             name_of(array.dtype), name_of(first.dtype));
 }
 
+/// What goes with operands of `dtype` but is not stored as they are: statistics, parameters, sums and losses beside
+/// bfloat16 operands are float32.
+inline DType wide_dtype(DType dtype) {
+  return dtype == DType::bfloat16 ? DType::float32 : dtype;
+}
+
+/// `array`, where it is present, has the wide dtype of `first`.
+inline void require_wide_dtype(std::string_view operation, std::string_view operand, const Array& array,
+                               const Array& first) {
+  if (array)
+    require(array.dtype == wide_dtype(first.dtype), "{}: {} is {}, expected {} beside operands of {}", operation,
+            operand, name_of(array.dtype), name_of(wide_dtype(first.dtype)), name_of(first.dtype));
+}
+
 inline void require_dtype(std::string_view operation, std::string_view operand, const Array& array, DType dtype) {
   require(array.dtype == dtype, "{}: {} is {}, expected {}", operation, operand, name_of(array.dtype), name_of(dtype));
 }

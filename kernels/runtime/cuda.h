@@ -61,16 +61,16 @@ bool aligned_16(Pointers... pointers) {
   return ((reinterpret_cast<std::uintptr_t>(pointers) % 16 == 0) && ...);
 }
 
-/// Launches a kernel that walks elements with for_each_pack: `packed`, which moves four at once, where `aligned`, else
-/// `single`. No elements, no launch.
+/// Launches a kernel that walks elements with for_each_pack: `packed`, which moves `width` at once, or `single` where
+/// `width` is 1. No elements, no launch.
 template <class... Parameters>
-void launch_packed(Stream& stream, std::string_view operation, const Shape& shape, bool aligned,
+void launch_packed(Stream& stream, std::string_view operation, const Shape& shape, int width,
                    void (*packed)(Parameters...), void (*single)(Parameters...),
                    std::type_identity_t<Parameters>... arguments) {
   const std::int64_t count = shape.count();
   if (count == 0) return;
-  launch(stream, {operation, shape, blocks_for(stream, aligned ? (count + 3) / 4 : count), block_threads},
-         aligned ? packed : single, arguments...);
+  launch(stream, {operation, shape, blocks_for(stream, (count + width - 1) / width), block_threads},
+         width > 1 ? packed : single, arguments...);
 }
 
 /// Memory for a kernel's intermediate results, from the stream's allocator.

@@ -1,7 +1,6 @@
 #pragma once
 
-#include "kernels/runtime/cuda.h"
-#include "kernels/runtime/kernel.cuh"
+#include "kernels/runtime/values.cuh"
 
 // Loops over the rows of a matrix by quads: columns 4 q ... 4 q + 3 of one row, the unit in which Philox gives words.
 namespace tweedie {
@@ -20,20 +19,26 @@ __device__ void for_each_quad(std::int64_t rows, std::int64_t columns, Body body
       body(row, column, static_cast<int>(columns - column < 4 ? columns - column : 4));
 }
 
-/// `packed`: whether the quad may be moved by one access; it then has four values.
+/// `packed`: whether the quad may be moved by one access; it then has four values. bfloat16 comes as float32.
 template <class T>
-__device__ Pack<T, 4> load_quad(const T* from, int count, bool packed) {
-  if (packed) return load<4>(from);
-  Pack<T, 4> quad = {};
+__device__ auto load_quad(const T* from, int count, bool packed) {
+  using Value = std::conditional_t<std::is_same_v<T, bfloat16>, float, T>;
+  if constexpr (std::is_same_v<T, bfloat16>) {
+    if (packed) return load_floats<4>(from);
+  } else {
+    if (packed) return load<4>(from);
+  }
+  Pack<Value, 4> quad = {};
   for (int k = 0; k < 4; ++k)
-    if (k < count) quad[k] = from[k];
+    if (k < count) quad[k] = static_cast<Value>(from[k]);
   return quad;
 }
+/// T: float or bfloat16.
 template <class T>
-__device__ void store_quad(T* to, const Pack<T, 4>& quad, int count, bool packed) {
-  if (packed) return store(to, quad);
+__device__ void store_quad(T* to, const Pack<float, 4>& quad, int count, bool packed) {
+  if (packed) return store_floats(to, quad);
   for (int k = 0; k < 4; ++k)
-    if (k < count) to[k] = quad[k];
+    if (k < count) store_floats(to + k, Pack<float, 1>{{quad[k]}});
 }
 
 }  // namespace tweedie

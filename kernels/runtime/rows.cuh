@@ -3,19 +3,17 @@
 #include <utility>
 
 #include "kernels/runtime/cuda.h"
-#include "kernels/runtime/kernel.cuh"
+#include "kernels/runtime/values.cuh"
 
 // Kernels that reduce over the rows of a matrix and write the rows again, each read once: a team of threads takes a row
 // and holds its values in registers between the reductions. Rows too long for that are read again.
 namespace tweedie {
 
-/// Packs of a row that each thread of a team holds.
-inline constexpr int held_packs = 4;
 /// A warp for short rows, a block for long ones.
 inline constexpr int short_team = 32, long_team = block_threads;
 
 inline bool takes_long_team(std::int64_t columns) {
-  return columns > short_team * held_packs * 4;
+  return columns > short_team * 16;
 }
 /// Blocks for `rows` rows.
 inline unsigned blocks_for_rows(Stream& stream, std::int64_t rows, std::int64_t columns) {
@@ -46,14 +44,16 @@ __device__ float team_sum(float value, float* shared) {
   return team_reduce<team>(value, 0.0f, shared, [](float a, float b) { return a + b; });
 }
 
-/// This thread's part of the same row of `arrays` matrices, of `columns` values (a multiple of width) each.
-template <int team, int width, int arrays = 1>
+/// This thread's part of the same row of `arrays` matrices of T, of `columns` values (a multiple of width) each.
+template <class T, int team, int width, int arrays = 1>
 class RowPart {
  public:
+  /// Packs that a thread holds: 16 values where they are moved by 16 bytes.
+  static constexpr int held_packs = width == 8 ? 2 : 4;
   struct Packs {
     Pack<float, width> of[arrays];
   };
-  __device__ RowPart(const float* const (&rows)[arrays], std::int64_t columns) : columns_(columns) {
+  __device__ RowPart(const T* const (&rows)[arrays], std::int64_t columns) : columns_(columns) {
     for (int i = 0; i < arrays; ++i) rows_[i] = rows[i];
     for_each_held([&](auto k) {
       if (column(k()) < columns_) held_[k()] = load_packs(column(k()));
@@ -92,10 +92,10 @@ class RowPart {
   static constexpr bool holds_all = team == short_team && width == 4;
   __device__ Packs load_packs(std::int64_t column) const {
     Packs packs;
-    for (int i = 0; i < arrays; ++i) packs.of[i] = load<width>(rows_[i] + column);
+    for (int i = 0; i < arrays; ++i) packs.of[i] = load_floats<width>(rows_[i] + column);
     return packs;
   }
-  const float* rows_[arrays];
+  const T* rows_[arrays];
   std::int64_t columns_;
   Packs held_[held_packs];
 };

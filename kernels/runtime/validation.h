@@ -54,7 +54,7 @@ class HostMirror {
 
   Stream& stream_;
   std::vector<std::unique_ptr<Block>> blocks_;
-  std::vector<Array> arrays_;  // on the device
+  std::vector<Array> arrays_;  // on the device; a bfloat16 one is followed by its float32 copy on the host
   std::vector<std::shared_ptr<void>> kept_;
 };
 

@@ -4,6 +4,8 @@
 
 namespace tweedie {
 
+// All operands of either direction are float32, or all are bfloat16.
+
 /// y[r, :] = exp(x[r, :] - max) / sum: x, y (rows, columns); y may be x. Rows of -inf alone are an error of the caller.
 /// bytes: x + y; flops: 5 an element.
 struct SoftmaxForward {

@@ -5,12 +5,12 @@ namespace tweedie {
 namespace {
 
 /// y may be x: a team has read its whole row before it writes, or reads each value again just before it is written.
-template <int team, int width>
+template <class T, int team, int width>
 __global__ void __launch_bounds__(block_threads)
-    softmax_kernel(const float* x, float* y, std::int64_t rows, std::int64_t columns) {
+    softmax_kernel(const T* x, T* y, std::int64_t rows, std::int64_t columns) {
   __shared__ float shared[32];
   for (std::int64_t row = team_index<team>(); row < rows; row += teams<team>()) {
-    const RowPart<team, width> part({x + row * columns}, columns);
+    const RowPart<T, team, width> part({x + row * columns}, columns);
     float top = -INFINITY;
     part.for_each([&](const auto& packs, std::int64_t) {
       for (int k = 0; k < width; ++k) top = fmaxf(top, packs.of[0][k]);
@@ -24,29 +24,29 @@ __global__ void __launch_bounds__(block_threads)
     part.for_each([&](const auto& packs, std::int64_t column) {
       auto pack = packs.of[0];
       for (int k = 0; k < width; ++k) pack[k] = expf(pack[k] - top) * scale;
-      store(y + row * columns + column, pack);
+      store_floats(y + row * columns + column, pack);
     });
   }
 }
 
-template <int team, int width>
+template <class T, int team, int width>
 __global__ void __launch_bounds__(block_threads)
-    softmax_backward_kernel(const float* y, const float* grad_y, float* grad_x, std::int64_t rows, std::int64_t columns,
+    softmax_backward_kernel(const T* y, const T* grad_y, T* grad_x, std::int64_t rows, std::int64_t columns,
                             bool accumulate) {
   __shared__ float shared[32];
   for (std::int64_t row = team_index<team>(); row < rows; row += teams<team>()) {
     const std::int64_t at = row * columns;
-    const RowPart<team, width, 2> part({y + at, grad_y + at}, columns);
+    const RowPart<T, team, width, 2> part({y + at, grad_y + at}, columns);
     float dot = 0.0f;
     part.for_each([&](const auto& packs, std::int64_t) {
       for (int k = 0; k < width; ++k) dot = fmaf(packs.of[0][k], packs.of[1][k], dot);
     });
     dot = team_sum<team>(dot, shared);
     part.for_each([&](const auto& packs, std::int64_t column) {
-      float* to = grad_x + at + column;
-      auto result = accumulate ? load<width>(to) : Pack<float, width>{};
+      T* to = grad_x + at + column;
+      auto result = accumulate ? load_floats<width>(to) : Pack<float, width>{};
       for (int k = 0; k < width; ++k) result[k] = fmaf(packs.of[0][k], packs.of[1][k] - dot, result[k]);
-      store(to, result);
+      store_floats(to, result);
     });
   }
 }
@@ -54,27 +54,33 @@ __global__ void __launch_bounds__(block_threads)
 void forward_cuda(Stream& stream, const SoftmaxForward& arguments) {
   const std::int64_t rows = arguments.x.shape[0], columns = arguments.x.shape[1];
   if (rows * columns == 0) return;
-  const float* x = arguments.x.as<float>();
-  float* y = arguments.y.as<float>();
-  const auto kernel =
-      choose_row_kernel(columns, columns % 4 == 0 && aligned_16(x, y), &softmax_kernel<short_team, 4>,
-                        &softmax_kernel<short_team, 1>, &softmax_kernel<long_team, 4>, &softmax_kernel<long_team, 1>);
-  launch(stream, {"softmax_forward", arguments.x.shape, blocks_for_rows(stream, rows, columns), block_threads}, kernel,
-         x, y, rows, columns);
+  with_value_type(arguments.x, [&]<class T>(T) {
+    constexpr int width = pack_width<T>;
+    const T* x = arguments.x.as<T>();
+    T* y = arguments.y.as<T>();
+    const auto kernel = choose_row_kernel(columns, columns % width == 0 && aligned_16(x, y),
+                                          &softmax_kernel<T, short_team, width>, &softmax_kernel<T, short_team, 1>,
+                                          &softmax_kernel<T, long_team, width>, &softmax_kernel<T, long_team, 1>);
+    launch(stream, {"softmax_forward", arguments.x.shape, blocks_for_rows(stream, rows, columns), block_threads},
+           kernel, x, y, rows, columns);
+  });
 }
 
 void backward_cuda(Stream& stream, const SoftmaxBackward& arguments) {
   const std::int64_t rows = arguments.y.shape[0], columns = arguments.y.shape[1];
   if (rows * columns == 0) return;
-  const float* y = arguments.y.as<float>();
-  const float* grad_y = arguments.grad_y.as<float>();
-  float* grad_x = arguments.grad_x.as<float>();
-  const auto kernel =
-      choose_row_kernel(columns, columns % 4 == 0 && aligned_16(y, grad_y, grad_x),
-                        &softmax_backward_kernel<short_team, 4>, &softmax_backward_kernel<short_team, 1>,
-                        &softmax_backward_kernel<long_team, 4>, &softmax_backward_kernel<long_team, 1>);
-  launch(stream, {"softmax_backward", arguments.y.shape, blocks_for_rows(stream, rows, columns), block_threads}, kernel,
-         y, grad_y, grad_x, rows, columns, arguments.write == Write::accumulate);
+  with_value_type(arguments.y, [&]<class T>(T) {
+    constexpr int width = pack_width<T>;
+    const T* y = arguments.y.as<T>();
+    const T* grad_y = arguments.grad_y.as<T>();
+    T* grad_x = arguments.grad_x.as<T>();
+    const auto kernel =
+        choose_row_kernel(columns, columns % width == 0 && aligned_16(y, grad_y, grad_x),
+                          &softmax_backward_kernel<T, short_team, width>, &softmax_backward_kernel<T, short_team, 1>,
+                          &softmax_backward_kernel<T, long_team, width>, &softmax_backward_kernel<T, long_team, 1>);
+    launch(stream, {"softmax_backward", arguments.y.shape, blocks_for_rows(stream, rows, columns), block_threads},
+           kernel, y, grad_y, grad_x, rows, columns, arguments.write == Write::accumulate);
+  });
 }
 
 const bool registered = softmax_forward.implement(DeviceKind::cuda, &forward_cuda) &&

@@ -175,5 +175,22 @@ TEST(Validation, NoticesAResultThatDiffersFromTheHosts) {
   }
 }
 
+TEST(Validation, ComparesBfloat16WithFloat32OnTheHost) {
+  const Floats values(ramp(128));
+  void* memory = cuda().allocator().allocate(128 * 2);
+  const Array x{memory, {128}, DType::bfloat16};
+  cast(cuda(), {.x = values.array(), .y = x});
+  {
+    HostMirror mirror(cuda());
+    const Doubling on_host = mirror.on_host(Doubling{x, x});
+    EXPECT_EQ(on_host.x.data, on_host.y.data);
+    EXPECT_EQ(on_host.x.as<float>()[3], 4.0f);
+    EXPECT_NO_THROW(mirror.compare("doubling"));
+    on_host.y.as<float>()[42] += 1.5f;  // more than an epsilon of the largest, 128
+    EXPECT_THROW(mirror.compare("doubling"), Error);
+  }
+  cuda().allocator().release(memory);
+}
+
 }  // namespace
 }  // namespace tweedie

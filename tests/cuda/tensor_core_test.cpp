@@ -10,7 +10,7 @@
 #include "tests/cuda/options.h"
 #include "tests/kernels/parity.h"
 
-// The tensor-core paths of matmul and convolution, on the cases of their registry.
+// The TF32 paths of matmul and convolution, on the cases of their registry (bfloat16_test.cpp has the others).
 namespace tweedie::testing_tools {
 namespace {
 
@@ -40,16 +40,8 @@ class TensorCores : public testing::TestWithParam<OperationCase> {
   }
 };
 
-TEST_P(TensorCores, Bfloat16AgreesWithReference) {
-  OperationCase operation_case = GetParam();
-  for (Operand& operand : operation_case.operands) operand.dtype = DType::bfloat16;
-  expect_parity(operation_case);
-}
-
-class ExactTensorCores : public TensorCores {};
-
 // Small integers survive the rounding to TF32, and their products and sums are exact.
-TEST_P(ExactTensorCores, Tf32IsExactOnSmallIntegers) {
+TEST_P(TensorCores, Tf32IsExactOnSmallIntegers) {
   OperationCase operation_case = GetParam();
   for (Operand& operand : operation_case.operands) operand.fill = Fill::small_integers;
   cuda_choices().tf32 = true;
@@ -65,8 +57,7 @@ std::vector<OperationCase> exact_cases() {
   return cases;
 }
 
-INSTANTIATE_TEST_SUITE_P(Quick, TensorCores, testing::ValuesIn(quick_cases()), name_of_parameter);
-INSTANTIATE_TEST_SUITE_P(Quick, ExactTensorCores, testing::ValuesIn(exact_cases()), name_of_parameter);
+INSTANTIATE_TEST_SUITE_P(Quick, TensorCores, testing::ValuesIn(exact_cases()), name_of_parameter);
 
 // 1 + 2^-11 lies halfway between two TF32 numbers and is rounded away from zero; in float32 it stays.
 TEST(TensorCoreNumerics, Tf32IsUsedOnlyWhenAsked) {

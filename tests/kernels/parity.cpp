@@ -38,7 +38,6 @@ void compare(const Operand& operand, const Tolerance& tolerance, bool exact, con
   if (is_floating(operand.dtype) && all_zero && expected.values.size() > enough_to_prove)
     result.failures.push_back(fmt::format("{}: the reference is all zero, which proves nothing", operand.name));
 
-  const double epsilon = epsilon_of(operand.dtype);
   std::size_t wrong = 0;
   std::string first;
   for (std::size_t i = 0; i < expected.values.size(); ++i) {
@@ -48,13 +47,12 @@ void compare(const Operand& operand, const Tolerance& tolerance, bool exact, con
       problem = "the reference left it unwritten";
     } else if (got.unwritten[i]) {
       problem = "it was left unwritten";
-    } else if (exact || !is_floating(operand.dtype)) {
+    } else if ((exact && operand.dtype != DType::bfloat16) || !is_floating(operand.dtype)) {
       if (!(a == b || (std::isnan(a) && std::isnan(b)))) problem = "integers must agree exactly";
     } else if (!same_kind(a, b)) {
       problem = "finite, infinite and NaN must stand in the same places";
     } else if (std::isfinite(b)) {
-      const double scale = tolerance.scale == Scale::largest ? largest : std::abs(b);
-      const double allowed = tolerance.absolute + tolerance.epsilons * epsilon * scale;
+      const double allowed = allowed_error(tolerance, operand.dtype, b, largest, exact);
       const double error = std::abs(a - b);
       if (error > 0.0) result.worst = std::max(result.worst, error / allowed);
       if (error > allowed) problem = fmt::format("the error {:.3g} is above {:.3g}", error, allowed);

@@ -1,0 +1,64 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+
+#include "kernels/bfloat16_cases.h"
+#include "kernels/runtime/operation.h"
+#include "tests/cuda/mutation.h"
+#include "tests/cuda/options.h"
+#include "tests/kernels/parity.h"
+
+// Every operation that activations flow through, on the quick cases of the registry with bfloat16 operands, against the
+// double reference from the same (rounded) values.
+namespace tweedie::testing_tools {
+namespace {
+
+std::vector<OperationCase> quick_cases() {
+  std::vector<OperationCase> cases;
+  std::set<std::string> seen;  // with --smallest, the first case of each operation is enough
+  for (OperationCase& operation_case : bfloat16_cases())
+    if (operation_case.level == CaseLevel::quick &&
+        (seen.insert(operation_case.operation).second || !cuda_test_options().smallest))
+      cases.push_back(with_mutation(std::move(operation_case)));
+  return cases;
+}
+
+std::string name_of_parameter(const testing::TestParamInfo<OperationCase>& info) {
+  return test_name(info.param, DeviceKind::cuda);
+}
+
+class Bfloat16 : public testing::TestWithParam<OperationCase> {};
+
+TEST_P(Bfloat16, AgreesWithReference) {
+  const OperationCase& operation_case = GetParam();
+  double worst = 0.0;
+  for (const Alignment alignment : {Alignment::allocator, Alignment::element}) {
+    const ParityResult result = check_parity(operation_case, {DeviceKind::cuda, 0}, alignment);
+    for (const std::string& failure : result.failures)
+      ADD_FAILURE() << operation_case.operation << " [" << operation_case.label << "]"
+                    << (alignment == Alignment::element ? ", unaligned: " : ": ") << failure;
+    worst = std::max(worst, result.worst);
+  }
+  RecordProperty("worst_error_over_tolerance", std::to_string(worst));
+}
+
+INSTANTIATE_TEST_SUITE_P(Quick, Bfloat16, testing::ValuesIn(quick_cases()), name_of_parameter);
+
+TEST(Bfloat16Operations, AreAllButThoseThatStayFloat32) {
+  std::set<std::string_view> listed = float32_operations();
+  for (const Bfloat16Operation& operation : bfloat16_operations()) {
+    EXPECT_TRUE(listed.insert(operation.name).second) << operation.name << " is listed twice";
+    // A name that no operand has would be a slip of the pen.
+    std::set<std::string_view> unknown = operation.float32;
+    for (const OperationCase& operation_case : all_cases())
+      if (operation_case.operation == operation.name)
+        for (const Operand& operand : operation_case.operands) unknown.erase(operand.name);
+    for (const std::string_view operand : unknown) ADD_FAILURE() << operation.name << " has no operand " << operand;
+  }
+  for (const OperationBase* operation : all_operations())
+    EXPECT_TRUE(listed.contains(operation->name())) << operation->name() << " is in neither list";
+}
+
+}  // namespace
+}  // namespace tweedie::testing_tools
