@@ -75,6 +75,11 @@ NonfiniteCheck::~NonfiniteCheck() {
 }
 
 std::int64_t nonfinite_values(const Tensor& tensor) {
+  if (tensor.dtype() == DType::bfloat16) {
+    const Tensor wide = Tensor::empty(tensor.shape(), DType::float32, tensor.device());
+    cast(wide.stream(), {.x = tensor.array(), .y = wide.array()});
+    return nonfinite_values(wide);
+  }
   const Tensor count = Tensor::empty({1}, DType::int64, tensor.device());
   const Array values = tensor.array();
   count_nonfinite(count.stream(), {.arrays = std::span(&values, 1), .count = count.array()});

@@ -1,6 +1,7 @@
 #include "autograd/tensor.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "autograd/tape.h"
 #include "kernels/elementwise/elementwise.h"
@@ -57,6 +58,14 @@ std::vector<T> floats_to_host(const Tensor& tensor) {
     case DType::uint8: {
       const auto values = bytes_to_host<std::uint8_t>(tensor);
       return converted<T>(std::span(values));
+    }
+    case DType::bfloat16: {
+      const auto bits = bytes_to_host<std::uint16_t>(tensor);
+      std::vector<T> values(bits.size());
+      std::transform(bits.begin(), bits.end(), values.begin(), [](std::uint16_t upper) {
+        return static_cast<T>(std::bit_cast<float>(static_cast<std::uint32_t>(upper) << 16));
+      });
+      return values;
     }
     default:
       fail("tensor to host: {} tensor {} read as floating values", name_of(tensor.dtype()), tensor.shape());

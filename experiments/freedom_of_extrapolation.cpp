@@ -73,7 +73,7 @@ void run(CommandLine& line, CellOptions& options) {
   const RegionStudy study{.cells = cells, .results = results};
   folder.write_results(results_of(study));
   Report report = page_of(study, folder);
-  report.facts(run_facts(line, std::string(name_of(device.kind)), "float32", options.compute.seed));
+  report.facts(run_facts(line, std::string(name_of(device.kind)), options.compute.precision, options.compute.seed));
   report.write(folder.report());
   fmt::print("{}\n", folder.report().string());
 }

@@ -8,11 +8,12 @@
 #include <optional>
 #include <regex>
 
+#include "autograd/ops/arithmetic.h"
 #include "diffusion/trainer.h"
 #include "experiments/common/command_line.h"
 #include "experiments/common/options.h"
 #include "experiments/common/training.h"
-#include "kernels/all_cases.h"
+#include "kernels/bfloat16_cases.h"
 #include "kernels/matmul/matmul.h"
 #include "kernels/runtime/cuda_choices.h"
 #include "kernels/runtime/device_timer.h"
@@ -60,11 +61,11 @@ struct Ceilings {
   double copy_bytes = 0.0;  // per second, read and written: a copy of 256 MiB by all threads
 };
 
-Ceilings measure_ceilings(Device device) {
+Ceilings measure_ceilings(Device device, DType dtype) {
   Ceilings ceilings;
   constexpr std::int64_t side = 2048;
-  const Tensor a = Tensor::full({1, side, side}, 1.0, device), b = Tensor::full({1, side, side}, 0.5, device),
-               c = Tensor::zeros({1, side, side}, device);
+  const auto matrix = [&](double value) { return as_dtype(Tensor::full({1, side, side}, value, device), dtype); };
+  const Tensor a = matrix(1.0), b = matrix(0.5), c = matrix(0.0);
   Stream& stream = default_stream(device);
   const auto multiply = [&] { matrix_multiply(stream, {.a = a.array(), .b = b.array(), .bias = {}, .c = c.array()}); };
   constexpr std::int64_t bytes = std::int64_t{256} << 20;
@@ -157,7 +158,7 @@ Tensor filled(const Operand& operand, std::uint32_t stream, Device device) {
   if (is_floating(operand.dtype)) {
     std::vector<float> values(count);
     for (std::size_t i = 0; i < count; ++i) values[i] = static_cast<float>(value(i));
-    return Tensor::from_host(std::span<const float>(values), operand.shape, device);
+    return as_dtype(Tensor::from_host(std::span<const float>(values), operand.shape, device), operand.dtype);
   }
   if (operand.dtype == DType::uint8) {
     std::vector<std::uint8_t> values(count);
@@ -291,7 +292,8 @@ void check_filter(const std::string& filter, const std::vector<OperationCase>& c
 
 void run(const Options& options) {
   const Device device = apply(options.compute);
-  const std::vector<OperationCase> cases = all_cases();
+  const bool bfloat16 = parse_precision(options.compute.precision) == Precision::bfloat16;
+  const std::vector<OperationCase> cases = bfloat16 ? bfloat16_cases() : all_cases();
   check_filter(options.filter, cases, device);
   if (options.once) return run_once(cases, options.filter, device);
   std::vector<std::string> arguments = {
@@ -305,11 +307,12 @@ void run(const Options& options) {
 
   Ceilings ceilings{1.0, 1.0};
   if (!options.list) {
-    ceilings = measure_ceilings(device);
+    ceilings = measure_ceilings(device, bfloat16 ? DType::bfloat16 : DType::float32);
     benchmark::AddCustomContext("GEMM 2048 GFLOP/s", fmt::format("{:.0f}", ceilings.gemm_flops * 1e-9));
     benchmark::AddCustomContext("copy GB/s (read + written)", fmt::format("{:.1f}", ceilings.copy_bytes * 1e-9));
     benchmark::AddCustomContext("threads", std::to_string(omp_get_max_threads()));
     benchmark::AddCustomContext("device", std::string(name_of(device.kind)));
+    benchmark::AddCustomContext("precision", options.compute.precision);
   }
   for (const OperationCase& operation : cases) {
     if (operation.level != CaseLevel::benchmark) continue;
@@ -350,6 +353,7 @@ int main(int argc, char** argv) {
                     {"kernel_bench --filter train_step/unet-s/128", "a whole training step"},
                     {"kernel_bench --device cuda --filter conv2d",
                      "convolutions on a GPU, and beside each its second implementation by cuDNN where there is one"},
+                    {"kernel_bench --device cuda --precision bfloat16", "every kernel that takes bfloat16 operands"},
                     {"kernel_bench --format json > bench.json", "everything, for a program to read"}},
        .stops_when_asked = false},
       [&](CommandLine& line) {

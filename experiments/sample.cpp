@@ -318,7 +318,8 @@ void write_report(const CommandLine& line, const Options& options, const RunFold
   Report report("Samples", fmt::format("{} images of {} by {} from t = {:.4g} (sigma = {:.4g}, log-SNR = {:.3g}).",
                                        plan.count, options.checkpoint.folder, options.sampler, plan.t, sigma,
                                        opened.process->log_snr(plan.t)));
-  report.facts(run_facts(line, std::string(name_of(opened.network->device().kind)), "float32", options.compute.seed));
+  report.facts(run_facts(line, std::string(name_of(opened.network->device().kind)), options.compute.precision,
+                         options.compute.seed));
   report.section(restarted ? "Images taken back" : "Images");
   report.gallery(pictures(run, samples, plan, "samples", restarted ? "results" : "samples"), "");
   if (restarted) {

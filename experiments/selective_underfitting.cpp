@@ -189,7 +189,7 @@ void run(CommandLine& line, Options options) {
   }
   for (const Claim& claim : claims) results["claims"].push_back(claim_json(claim));
   Report report("Selective underfitting", summary_of(claims));
-  report.facts(run_facts(line, std::string(name_of(device.kind)), "float32", options.compute.seed));
+  report.facts(run_facts(line, std::string(name_of(device.kind)), options.compute.precision, options.compute.seed));
   report.section("Claims");
   report.claims(claims, "What this run says of each claim, with its interval.");
   for (const StudyOutcome& outcome : outcomes) add_study(report, outcome);

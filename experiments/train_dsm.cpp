@@ -148,7 +148,7 @@ void run(const CommandLine& line, Options options) {
   Report report(
       fmt::format("{} on {}", options.model.network, options.data.data),
       fmt::format("A score network trained for the score of {} images: {}.", data.train.count, objective.describe()));
-  report.facts(run_facts(line, std::string(name_of(device.kind)), "float32", options.compute.seed));
+  report.facts(run_facts(line, std::string(name_of(device.kind)), options.compute.precision, options.compute.seed));
   nlohmann::ordered_json results;
   results["data"] = options.data.data;
   results["model"] = options.model.network;

@@ -170,12 +170,12 @@ Tensor DiT::unpatchify(const Tensor& tokens) const {
   return config_.learn_sigma ? slice(pictures, 3, 0, config_.in_channels) : pictures;
 }
 
-Tensor DiT::forward(const Tensor& x, const Tensor& timesteps, const Tensor& labels, ForwardContext& context) {
+Tensor DiT::evaluate(const Tensor& x, const Tensor& timesteps, const Tensor& labels, ForwardContext& context) {
   check_input(x, timesteps, labels);
   Tensor condition = (*t_embedder_)(floating_values(timesteps));
   if (y_embedder_ != nullptr) condition = add(condition, (*y_embedder_)(whole_numbers(labels, "class labels")));
   condition = silu(condition);
-  Tensor h = add((*x_embedder_)(x), pos_embed_);
+  Tensor h = add((*x_embedder_)(x), as_dtype(pos_embed_, x.dtype()));
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
     h = (*blocks_[i])(h, condition);
     tap(context, "blocks." + std::to_string(i), h);

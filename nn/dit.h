@@ -44,8 +44,6 @@ class DiT : public Network {
  public:
   explicit DiT(const DiTConfig& config, Device device = {}, std::uint64_t seed = 0);
 
-  /// x (N, input_size, input_size, in_channels), timesteps (N), labels int64 (N) where there are classes; x's shape.
-  Tensor forward(const Tensor& x, const Tensor& timesteps, const Tensor& labels, ForwardContext& context) override;
   std::string config() const override { return config_.to_json(); }
   std::int64_t label_classes() const override;
   std::optional<std::int64_t> null_label() const override;
@@ -54,6 +52,10 @@ class DiT : public Network {
   double flops(const Shape& x) const override;
   /// "blocks.i": the tokens (N, (input_size / patch_size)^2, hidden_size) after each block, rows of patches first.
   std::vector<std::string> tap_names() const override;
+
+ protected:
+  /// x (N, input_size, input_size, in_channels), timesteps (N), labels int64 (N) where there are classes; x's shape.
+  Tensor evaluate(const Tensor& x, const Tensor& timesteps, const Tensor& labels, ForwardContext& context) override;
 
  private:
   void check_input(const Tensor& x, const Tensor& timesteps, const Tensor& labels) const;

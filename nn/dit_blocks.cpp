@@ -20,7 +20,7 @@ Tensor part(const Tensor& x, std::int64_t channels, std::int64_t index) {
 
 /// x + gate h: x, h (N, T, C), gate (N, C).
 Tensor add_gated(const Tensor& x, const Tensor& gate, const Tensor& h) {
-  return add(x, multiply(reshape(gate, {gate.size(0), 1, gate.size(1)}), h));
+  return add(x, multiply(as_dtype(reshape(gate, {gate.size(0), 1, gate.size(1)}), h.dtype()), h));
 }
 
 }  // namespace

@@ -69,7 +69,7 @@ Mlp::Mlp(const MlpConfig& config, Device device, std::uint64_t seed) : Network(d
   output_ = &register_module("output", std::make_unique<Linear>(scope.in("output"), in, features));
 }
 
-Tensor Mlp::forward(const Tensor& x, const Tensor& timesteps, const Tensor& labels, ForwardContext& context) {
+Tensor Mlp::evaluate(const Tensor& x, const Tensor& timesteps, const Tensor& labels, ForwardContext& context) {
   require(
       x.defined() && x.rank() == 4 && x.shape() == Shape({x.size(0), config_.height, config_.width, config_.channels}),
       "MLP: the input has shape {}, expected (N, {}, {}, {})", x.shape(), config_.height, config_.width,
@@ -84,16 +84,17 @@ Tensor Mlp::forward(const Tensor& x, const Tensor& timesteps, const Tensor& labe
   Tensor point = reshape(x, {x.size(0), -1}), radius;
   if (config_.radial) {
     constexpr double smallest = 1e-30;  // keeps the origin at the origin instead of dividing 0 by 0
+    point = as_dtype(point, features.dtype());
     radius = reshape(sqrt(scale(sum(square(point), 1, 2), 1.0, smallest)), {x.size(0), 1});
     point = divide(point, radius);
   }
-  Tensor h = concatenate({point, features}, 1);
+  Tensor h = concatenate({as_dtype(point, x.dtype()), as_dtype(features, x.dtype())}, 1);
   for (std::size_t i = 0; i < hidden_.size(); ++i) {
     h = hidden_[i]->activated(h, activation_kind(config_));
     tap(context, "hidden." + std::to_string(i), h);
   }
   const Tensor y = (*output_)(h);
-  return reshape(config_.radial ? multiply(y, radius) : y, x.shape());
+  return reshape(config_.radial ? multiply(as_dtype(y, radius.dtype()), radius) : y, x.shape());
 }
 
 double Mlp::flops(const Shape& x) const {

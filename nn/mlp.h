@@ -33,8 +33,6 @@ class Mlp : public Network {
  public:
   explicit Mlp(const MlpConfig& config, Device device = {}, std::uint64_t seed = 0);
 
-  /// x (N, height, width, channels), timesteps (N), labels int64 (N) or undefined; the result has x's shape.
-  Tensor forward(const Tensor& x, const Tensor& timesteps, const Tensor& labels, ForwardContext& context) override;
   std::string config() const override { return config_.to_json(); }
   std::int64_t label_classes() const override { return config_.num_class_embeds; }
   std::int64_t in_channels() const override { return config_.channels; }
@@ -42,6 +40,10 @@ class Mlp : public Network {
   double flops(const Shape& x) const override;
   /// "hidden.i": the activations (N, hidden_width).
   std::vector<std::string> tap_names() const override;
+
+ protected:
+  /// x (N, height, width, channels), timesteps (N), labels int64 (N) or undefined; the result has x's shape.
+  Tensor evaluate(const Tensor& x, const Tensor& timesteps, const Tensor& labels, ForwardContext& context) override;
 
  private:
   MlpConfig config_;

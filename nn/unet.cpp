@@ -164,7 +164,7 @@ Tensor UNet::embedding_of(const Tensor& timesteps, const Tensor& labels) const {
   return classes.defined() ? add(embedding, classes) : embedding;
 }
 
-Tensor UNet::forward(const Tensor& x, const Tensor& timesteps, const Tensor& labels, ForwardContext& context) {
+Tensor UNet::evaluate(const Tensor& x, const Tensor& timesteps, const Tensor& labels, ForwardContext& context) {
   check_input(x, timesteps);
   const Tensor times = floating_values(timesteps);
   const Tensor embedding = embedding_of(times, labels);
@@ -188,7 +188,7 @@ Tensor UNet::forward(const Tensor& x, const Tensor& timesteps, const Tensor& lab
   }
   h = (*conv_out_)((*conv_norm_out_)(h, {.silu = true}));
   if (config_.time_embedding_type != "fourier") return h;
-  return divide(h, with_shape(times, {times.count(), 1, 1, 1}));
+  return divide(as_dtype(h, times.dtype()), with_shape(times, {times.count(), 1, 1, 1}));
 }
 
 std::int64_t UNet::label_classes() const {

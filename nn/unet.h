@@ -20,9 +20,6 @@ class UNet : public Network {
   /// Throws Error naming the field or the layer that cannot be built.
   explicit UNet(const UNetConfig& config, Device device = {}, std::uint64_t seed = 0, std::string config_text = {});
 
-  /// x (N, H, W, in_channels), H and W multiples of 2^(levels - 1); timesteps (N). labels: int64 (N) for a class
-  /// embedding, (N) for class_embed_type "timestep", (N, time embedding's channels) for "identity", else undefined.
-  Tensor forward(const Tensor& x, const Tensor& timesteps, const Tensor& labels, ForwardContext& context) override;
   std::string config() const override { return config_text_; }
   std::int64_t label_classes() const override;
   std::int64_t in_channels() const override { return config_.in_channels; }
@@ -31,6 +28,11 @@ class UNet : public Network {
   /// "time_embedding" (N, channels), "conv_in", "down_blocks.i", "mid_block" and "up_blocks.i" (N, H, W, C).
   std::vector<std::string> tap_names() const override;
   const UNetConfig& settings() const { return config_; }
+
+ protected:
+  /// x (N, H, W, in_channels), H and W multiples of 2^(levels - 1); timesteps (N). labels: int64 (N) for a class
+  /// embedding, (N) for class_embed_type "timestep", (N, time embedding's channels) for "identity", else undefined.
+  Tensor evaluate(const Tensor& x, const Tensor& timesteps, const Tensor& labels, ForwardContext& context) override;
 
  private:
   void build_down(const Scope& scope, const ResidualBlockOptions& residual);

@@ -95,6 +95,20 @@ Tensor divide(const Tensor& a, const Tensor& b) {
   });
 }
 
+Tensor as_dtype(const Tensor& x, DType dtype) {
+  if (!x.defined() || x.dtype() == dtype) return x;
+  require(is_floating(x.dtype()) && is_floating(dtype), "as_dtype: {} to {}, expected floating dtypes",
+          name_of(x.dtype()), name_of(dtype));
+  const auto values = [](const Tensor& from, DType to) {
+    const Tensor y = Tensor::empty(from.shape(), to, from.device());
+    cast(y.stream(), {.x = from.array(), .y = y.array()});
+    return y;
+  };
+  return record("as_dtype", values(x, dtype), {x}, [values, from = x.dtype()](Backward& backward) {
+    backward.give(0, values(backward.grad_output(), from));
+  });
+}
+
 Tensor scale(const Tensor& x, double factor, double constant) {
   require(x.defined(), "scale: undefined operand");
   return record("scale", scaled(x, factor, constant), {x},

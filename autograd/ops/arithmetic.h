@@ -9,6 +9,8 @@ Tensor add(const Tensor& a, const Tensor& b);
 Tensor subtract(const Tensor& a, const Tensor& b);
 Tensor multiply(const Tensor& a, const Tensor& b);
 Tensor divide(const Tensor& a, const Tensor& b);
+/// x in another floating dtype, x itself where it has that dtype; the gradient is converted back.
+Tensor as_dtype(const Tensor& x, DType dtype);
 /// factor x + constant.
 Tensor scale(const Tensor& x, double factor, double constant = 0.0);
 

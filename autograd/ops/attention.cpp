@@ -1,13 +1,14 @@
 #include "autograd/ops/attention.h"
 
 #include "kernels/attention/attention.h"
+#include "kernels/runtime/checks.h"
 
 namespace tweedie {
 
 Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, double scale) {
   require(q.defined() && q.rank() == 4, "attention: q must be (N, T, heads, D), got {}", q.shape());
   Tensor out = Tensor::empty(q.shape(), q.dtype(), q.device());
-  Tensor log_sum_exp = Tensor::empty(Shape{q.size(0), q.size(2), q.size(1)}, q.dtype(), q.device());
+  Tensor log_sum_exp = Tensor::empty(Shape{q.size(0), q.size(2), q.size(1)}, wide_dtype(q.dtype()), q.device());
   attention_forward(out.stream(), {.q = q.array(),
                                    .k = k.array(),
                                    .v = v.array(),

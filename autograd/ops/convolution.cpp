@@ -1,14 +1,16 @@
 #include "autograd/ops/convolution.h"
 
+#include "autograd/ops/arithmetic.h"
 #include "kernels/reduction/reduction.h"
 
 namespace tweedie {
 
-Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dGeometry& geometry,
+Tensor conv2d(const Tensor& x, const Tensor& given_weight, const Tensor& given_bias, const Conv2dGeometry& geometry,
               const Tensor& residual) {
-  require(x.defined() && weight.defined() && x.rank() == 4 && weight.rank() == 4,
+  require(x.defined() && given_weight.defined() && x.rank() == 4 && given_weight.rank() == 4,
           "conv2d: x {} and weight {}, expected (N, H, W, I) and (O, kernel_h, kernel_w, I)", x.shape(),
-          weight.shape());
+          given_weight.shape());
+  const Tensor weight = as_dtype(given_weight, x.dtype()), bias = as_dtype(given_bias, x.dtype());
   const Shape shape{
       x.size(0),
       conv2d_output_extent(x.size(1), weight.size(1), geometry.stride, geometry.pad_top, geometry.pad_bottom),

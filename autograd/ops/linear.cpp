@@ -1,6 +1,7 @@
 #include "autograd/ops/linear.h"
 
 #include "autograd/ops/activation.h"
+#include "autograd/ops/arithmetic.h"
 #include "kernels/matmul/matmul.h"
 #include "kernels/reduction/reduction.h"
 
@@ -32,10 +33,14 @@ void multiply_into(const Array& c, const Array& a, const Array& b, bool transpos
                            .write = write});
 }
 
-Tensor linear_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual,
-                      std::optional<ActivationKind> kind) {
+void require_linear(const Tensor& x, const Tensor& weight) {
   require(x.defined() && weight.defined() && weight.rank() == 2 && x.rank() >= 1 && x.size(-1) == weight.size(1),
           "linear: x {} and weight {}, expected (..., in) and (out, in)", x.shape(), weight.shape());
+}
+
+/// Operands of one dtype.
+Tensor linear_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual,
+                      std::optional<ActivationKind> kind) {
   const std::int64_t rows = x.shape().count_between(0, x.rank() - 1), in = weight.size(1), out = weight.size(0);
   Shape shape;
   for (int axis = 0; axis + 1 < x.rank(); ++axis) shape.append(x.size(axis));
@@ -100,7 +105,9 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose
   });
 }
 
-Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual) {
+Tensor linear(const Tensor& x, const Tensor& given_weight, const Tensor& given_bias, const Tensor& residual) {
+  require_linear(x, given_weight);
+  const Tensor weight = as_dtype(given_weight, x.dtype()), bias = as_dtype(given_bias, x.dtype());
   const Tensor y = linear_forward(x, weight, bias, residual, {});
   const std::int64_t rows = x.shape().count_between(0, x.rank() - 1), in = weight.size(1), out = weight.size(0);
   return record("linear", y, {x, weight, bias, residual},
@@ -131,7 +138,9 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const T
 
 Tensor activated_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, ActivationKind kind) {
   if (any_requires_grad({x, weight, bias})) return activation(linear(x, weight, bias), kind);
-  return record("linear", linear_forward(x, weight, bias, {}, kind), {x, weight, bias}, nullptr);
+  require_linear(x, weight);
+  const Tensor y = linear_forward(x, as_dtype(weight, x.dtype()), as_dtype(bias, x.dtype()), {}, kind);
+  return record("linear", y, {x, weight, bias}, nullptr);
 }
 
 }  // namespace tweedie

@@ -10,7 +10,7 @@ namespace tweedie {
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false);
 
 /// x weight' + bias + residual: x (..., in), weight (out, in), bias (out) or undefined, residual (..., out) or
-/// undefined; (..., out).
+/// undefined; (..., out). Weight and bias are converted to the dtype of x, and their gradients back.
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual = {});
 
 /// activation(linear(x, weight, bias), kind); one operation where no gradient is recorded, which would need the value

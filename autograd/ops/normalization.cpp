@@ -1,7 +1,9 @@
 #include "autograd/ops/normalization.h"
 
+#include "autograd/ops/arithmetic.h"
 #include "kernels/group_norm/group_norm.h"
 #include "kernels/layer_norm/layer_norm.h"
+#include "kernels/runtime/checks.h"
 
 namespace tweedie {
 namespace {
@@ -26,21 +28,23 @@ Tensor group_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, cons
   const std::int64_t samples = x.size(0), channels = x.size(-1);
   const Shape plane{samples, x.shape().count_between(1, x.rank() - 1), channels};
   Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
-  Tensor mean = Tensor::empty(Shape{samples, options.groups}, x.dtype(), x.device());
-  Tensor rstd = Tensor::empty(Shape{samples, options.groups}, x.dtype(), x.device());
+  const DType wide = wide_dtype(x.dtype());
+  Tensor mean = Tensor::empty(Shape{samples, options.groups}, wide, x.device());
+  Tensor rstd = Tensor::empty(Shape{samples, options.groups}, wide, x.device());
+  const Tensor input_shift = as_dtype(options.input_shift, wide);
+  const Tensor scale = as_dtype(options.scale, wide), shift = as_dtype(options.shift, wide);
   group_norm_forward(y.stream(), {.x = x.array(plane),
-                                  .input_shift = options.input_shift.array(),
+                                  .input_shift = input_shift.array(),
                                   .gamma = gamma.array(),
                                   .beta = beta.array(),
-                                  .scale = options.scale.array(),
-                                  .shift = options.shift.array(),
+                                  .scale = scale.array(),
+                                  .shift = shift.array(),
                                   .y = y.array(plane),
                                   .mean = mean.array(),
                                   .rstd = rstd.array(),
                                   .groups = options.groups,
                                   .epsilon = options.epsilon,
                                   .silu = options.silu});
-  const Tensor input_shift = options.input_shift, scale = options.scale, shift = options.shift;
   return record("group_norm", y, {x, gamma, beta, input_shift, scale, shift},
                 [x = x.detach(), gamma = gamma.detach(), beta = beta.detach(), input_shift = input_shift.detach(),
                  scale = scale.detach(), shift = shift.detach(), mean, rstd, plane, groups = options.groups,
@@ -88,20 +92,22 @@ Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, cons
   require(x.defined() && (x.rank() == 2 || x.rank() == 3), "layer_norm: x must be (N, T, C) or (N, C)");
   const Shape tokens = x.rank() == 3 ? x.shape() : Shape{x.size(0), 1, x.size(1)};
   Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
-  Tensor mean = Tensor::empty(Shape{tokens[0], tokens[1]}, x.dtype(), x.device());
-  Tensor rstd = Tensor::empty(Shape{tokens[0], tokens[1]}, x.dtype(), x.device());
+  const DType wide = wide_dtype(x.dtype());
+  Tensor mean = Tensor::empty(Shape{tokens[0], tokens[1]}, wide, x.device());
+  Tensor rstd = Tensor::empty(Shape{tokens[0], tokens[1]}, wide, x.device());
+  const Tensor scale = as_dtype(options.scale, wide), shift = as_dtype(options.shift, wide);
   layer_norm_forward(y.stream(), {.x = x.array(tokens),
                                   .gamma = gamma.array(),
                                   .beta = beta.array(),
-                                  .scale = options.scale.array(),
-                                  .shift = options.shift.array(),
+                                  .scale = scale.array(),
+                                  .shift = shift.array(),
                                   .y = y.array(tokens),
                                   .mean = mean.array(),
                                   .rstd = rstd.array(),
                                   .epsilon = options.epsilon});
-  return record("layer_norm", y, {x, gamma, beta, options.scale, options.shift},
-                [x = x.detach(), gamma = gamma.detach(), beta = beta.detach(), scale = options.scale.detach(),
-                 shift = options.shift.detach(), mean, rstd, tokens](Backward& backward) {
+  return record("layer_norm", y, {x, gamma, beta, scale, shift},
+                [x = x.detach(), gamma = gamma.detach(), beta = beta.detach(), scale = scale.detach(),
+                 shift = shift.detach(), mean, rstd, tokens](Backward& backward) {
                   const auto place = backward.destination(0);
                   const Array grad_gamma = backward.accumulated(1), grad_beta = backward.accumulated(2);
                   const Tensor grad_scale = wanted(backward, 3, scale), grad_shift = wanted(backward, 4, shift);

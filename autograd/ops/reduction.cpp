@@ -21,7 +21,8 @@ Tensor reduced(std::string_view name, ReduceKind kind, const Tensor& x, int firs
   const double factor = kind == ReduceKind::mean ? 1.0 / static_cast<double>(view[1]) : 1.0;
   return record(name, y, {x}, [view, factor, shape = x.shape()](Backward& backward) {
     const Tensor& gradient = backward.grad_output();
-    const Tensor weight = Tensor::full(Shape{1, view[1], 1}, factor, gradient.device());
+    const Tensor weight = Tensor::empty(Shape{1, view[1], 1}, gradient.dtype(), gradient.device());
+    fill_value(weight.stream(), {.out = weight.array(), .value = factor});
     Tensor spread = Tensor::empty(shape, gradient.dtype(), gradient.device());
     binary(spread.stream(), {.kind = BinaryKind::multiply,
                              .a = gradient.array(Shape{view[0], 1, view[2]}),

@@ -137,7 +137,8 @@ Tensor pad(const Tensor& x, int axis, std::int64_t before, std::int64_t after) {
   require(before >= 0 && after >= 0, "pad: negative padding {}, {}", before, after);
   Shape shape = x.shape();
   shape[axis] += before + after;
-  Tensor y = Tensor::zeros(shape, x.device());
+  Tensor y = Tensor::empty(shape, x.dtype(), x.device());
+  y.stream().zero(y.array().data, static_cast<std::size_t>(y.array().bytes()));
   copy_slice(y.stream(), {.from = x.array(around(x.shape(), axis)),
                           .to = y.array(around(shape, axis)),
                           .to_start = before,

@@ -10,6 +10,7 @@
 #include "kernels/runtime/cuda_choices.h"
 #include "kernels/runtime/error.h"
 #include "kernels/runtime/library.h"
+#include "nn/network.h"
 
 namespace tweedie::experiments {
 
@@ -46,6 +47,11 @@ void add_options(CommandLine& line, ComputeOptions& options) {
       ->type_name("NAME")
       ->group("Compute");
   app.add_flag("--tf32", options.tf32, "On cuda: float32 products on tensor cores, operands rounded to TF32")
+      ->group("Compute");
+  app.add_option("--precision", options.precision,
+                 "What networks compute in: float32, or on cuda bfloat16 with float32 weights, sums and losses")
+      ->check(CLI::IsMember({"float32", "bfloat16"}).description(""))
+      ->type_name("NAME")
       ->group("Compute");
   app.add_option("--threads", options.threads, "Processor threads; 0 for all (or OMP_NUM_THREADS)")
       ->check(CLI::Range(0, 4096).description(""))
@@ -114,6 +120,9 @@ Device apply(const ComputeOptions& options) {
                     .matmul = implementation_of("--matmul", options.matmul, CudaLibrary::cublas, device),
                     .conv2d = implementation_of("--conv", options.conv, CudaLibrary::cudnn, device)};
   if (device.kind == DeviceKind::cuda) log_info("device cuda:{}: {}", device.index, algorithms_on(device.kind));
+  const Precision precision = parse_precision(options.precision);
+  require_precision(precision, device);
+  set_default_precision(precision);
   return device;
 }
 

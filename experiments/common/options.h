@@ -19,13 +19,14 @@ struct RunOptions {
   bool dry_run = false;
 };
 
-/// What it computes on and how: --seed --device --matmul --conv --tf32 --threads --log-level.
+/// What it computes on and how: --seed --device --matmul --conv --tf32 --precision --threads --log-level.
 struct ComputeOptions {
   std::uint64_t seed = 0;
   std::string device = "auto";
   std::string matmul = "native", conv = "native";  // on cuda: native, the library's name, or auto
   bool tf32 = false;
-  int threads = 0;  // 0: all
+  std::string precision = "float32";  // of networks
+  int threads = 0;                    // 0: all
   std::string log_level = "info";
 };
 
@@ -42,8 +43,8 @@ void add_options(CommandLine& line, RunOptions& options);
 void add_options(CommandLine& line, ComputeOptions& options);
 void add_options(CommandLine& line, DataOptions& options);
 
-/// Sets the thread count, the log level and the choices on cuda, and returns the device. Throws UsageError where it
-/// cannot be had, Error where a library is asked for that this machine lacks.
+/// Sets the thread count, the log level, the choices on cuda and the networks' precision, and returns the device.
+/// Throws UsageError where it cannot be had, Error where a library is asked for that this machine lacks.
 Device apply(const ComputeOptions& options);
 
 /// The choices that apply() made, in words: "matmul native, conv cudnn, no TF32"; of the cpu "oneDNN, own kernels".

@@ -125,5 +125,17 @@ TEST(Tensor, ToReferenceAndBackKeepsValues) {
   EXPECT_EQ(wide.to(cpu).to_host(), a.to_host());
 }
 
+TEST(Tensor, ConversionsRoundValuesAndCarryGradientsBack) {
+  const float above = 1.0f + 0x1p-8f;  // halfway between two bfloat16 numbers: to the even one, 1
+  const Tensor x = leaf({above, 3.0f, -2.5f});
+  const Tensor half = as_dtype(x, DType::bfloat16);
+  EXPECT_EQ(half.dtype(), DType::bfloat16);
+  EXPECT_EQ(half.to_host(), list({1.0f, 3.0f, -2.5f}));
+  sum(multiply(as_dtype(half, DType::float32), leaf({0.5f, 1.0f + 0x1p-9f, 4.0f}).detach())).backward();
+  EXPECT_EQ(x.grad().dtype(), DType::float32);
+  EXPECT_EQ(x.grad().to_host(), list({0.5f, 1.0f, 4.0f}));  // rounded on the way
+  EXPECT_EQ(as_dtype(x, DType::float32).array().data, x.array().data);
+}
+
 }  // namespace
 }  // namespace tweedie

@@ -43,7 +43,8 @@ struct Setting {
     for (std::size_t i = 0; i < bytes.size(); ++i)
       bytes[i] = static_cast<std::uint8_t>(uniform_integer({.seed = 1}, static_cast<std::uint32_t>(i), 256));
     std::vector<float> at(batch * width);
-    for (std::size_t i = 0; i < at.size(); ++i) at[i] = static_cast<float>(normal({.seed = 2}, 0, static_cast<std::uint32_t>(i)));
+    for (std::size_t i = 0; i < at.size(); ++i)
+      at[i] = static_cast<float>(normal({.seed = 2}, 0, static_cast<std::uint32_t>(i)));
     data.set(bytes);
     points.set(at);
     alpha.set(std::vector<float>(batch, 0.8f));

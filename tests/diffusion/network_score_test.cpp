@@ -17,7 +17,7 @@ class SquareNetwork final : public Network {
   explicit SquareNetwork(Device device, std::int64_t classes = 0) : Network(device), classes_(classes) {
     weight_ = register_parameter("weight", Tensor::full({1}, 0.5, device));
   }
-  Tensor forward(const Tensor& x, const Tensor& timesteps, const Tensor&, ForwardContext& context) override {
+  Tensor evaluate(const Tensor& x, const Tensor& timesteps, const Tensor&, ForwardContext& context) override {
     training = context.training;
     return add(multiply(weight_, square(x)), reshape(scale(timesteps, 0.01), {-1, 1, 1, 1}));
   }

@@ -1,5 +1,5 @@
 // kernel_table: every kernel's benchmark cases on the virtual GPU, one run each, as a table of what they move and need.
-//   kernel_table --vgpu-run PATH --bench PATH [--ptxas PATH] [--filter REGEX] [--first] [--check]
+//   kernel_table --vgpu-run PATH --bench PATH [--ptxas PATH] [--precision NAME] [--filter REGEX] [--first] [--check]
 // --first takes the first case of each operation; --check fails where a kernel that only waits for memory moves more
 // than 1.1 times its contract's bytes, wastes sectors, has bank conflicts or spills, and where a matrix product, a
 // convolution or attention has bank conflicts, spills or keeps fewer than eight warps resident; it looks at no others.
@@ -20,7 +20,7 @@ namespace tweedie::kernel_table {
 namespace {
 
 struct Options {
-  std::string vgpu_run, bench, ptxas = "ptxas", filter = ".*";
+  std::string vgpu_run, bench, ptxas = "ptxas", filter = ".*", precision = "float32";
   bool first = false, check = false;
   int seconds = 120;  // a case that takes longer is left out
 };
@@ -72,7 +72,8 @@ std::string escaped(const std::string& name) {
 
 std::vector<std::string> names_of(const Options& options) {
   std::istringstream lines(
-      output_of(options.bench + " --device cpu --list --filter " + quoted(options.filter) + " 2>/dev/null"));
+      output_of(fmt::format("{} --check none {} --device cuda --precision {} --list --filter {} 2>/dev/null",
+                            options.vgpu_run, options.bench, options.precision, quoted(options.filter))));
   std::vector<std::string> names;
   std::set<std::string> seen;
   for (std::string line; std::getline(lines, line);) {
@@ -116,8 +117,9 @@ double worst_efficiency(const nlohmann::json& kernels, double moved) {
 Row measure(const Options& options, const std::string& name, const std::map<std::string, Resources>& resources) {
   const std::string profile = "/tmp/tweedie_kernel_table_" + std::to_string(getpid()) + ".json";
   const std::string printed = output_of(fmt::format(
-      "timeout {} {} --check none --profile {} {} --device cuda --once --filter {} 2>/dev/null", options.seconds,
-      options.vgpu_run, profile, options.bench, quoted("^" + escaped(name) + "(/manual_time)?$")));
+      "timeout {} {} --check none --profile {} {} --device cuda --precision {} --once --filter {} 2>/dev/null",
+      options.seconds, options.vgpu_run, profile, options.bench, options.precision,
+      quoted("^" + escaped(name) + "(/manual_time)?$")));
   const nlohmann::json contract = nlohmann::json::parse(printed.substr(printed.find('{')));
   std::ifstream file(profile);
   const nlohmann::json kernels = nlohmann::json::parse(file).at("kernels");
@@ -180,6 +182,7 @@ int main(int count, char** arguments) {
   const std::map<std::string, std::string*> texts = {{"--vgpu-run", &options.vgpu_run},
                                                      {"--bench", &options.bench},
                                                      {"--ptxas", &options.ptxas},
+                                                     {"--precision", &options.precision},
                                                      {"--filter", &options.filter}};
   for (int i = 1; i < count; ++i) {
     const std::string argument = arguments[i];
