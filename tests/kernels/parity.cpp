@@ -29,8 +29,8 @@ bool same_kind(double got, double expected) {
   return std::isfinite(got);
 }
 
-void compare(const Operand& operand, const Tolerance& tolerance, bool exact, const GuardedOperands::Values& got,
-             const GuardedOperands::Values& expected, ParityResult& result) {
+void compare(const Operand& operand, const Tolerance& tolerance, bool exact, int steps,
+             const GuardedOperands::Values& got, const GuardedOperands::Values& expected, ParityResult& result) {
   double largest = 0.0;
   for (const double value : expected.values)
     if (std::isfinite(value)) largest = std::max(largest, std::abs(value));
@@ -52,7 +52,7 @@ void compare(const Operand& operand, const Tolerance& tolerance, bool exact, con
     } else if (!same_kind(a, b)) {
       problem = "finite, infinite and NaN must stand in the same places";
     } else if (std::isfinite(b)) {
-      const double allowed = allowed_error(tolerance, operand.dtype, b, largest, exact);
+      const double allowed = allowed_error(tolerance, operand.dtype, b, largest, exact, steps);
       const double error = std::abs(a - b);
       if (error > 0.0) result.worst = std::max(result.worst, error / allowed);
       if (error > allowed) problem = fmt::format("the error {:.3g} is above {:.3g}", error, allowed);
@@ -67,7 +67,7 @@ void compare(const Operand& operand, const Tolerance& tolerance, bool exact, con
 
 }  // namespace
 
-ParityResult check_parity(const OperationCase& operation_case, Device device, Alignment alignment) {
+ParityResult check_parity(const OperationCase& operation_case, Device device, Alignment alignment, int steps) {
   ParityResult result;
   Stream& stream = default_stream(device);
   Stream& reference_stream = default_stream({DeviceKind::reference, 0});
@@ -89,7 +89,8 @@ ParityResult check_parity(const OperationCase& operation_case, Device device, Al
     if (operand.role == Role::input) continue;
     any_output = true;
     const Tolerance& tolerance = tolerance_of(operation_case.operation, operand.name, operand.dtype);
-    compare(operand, tolerance, integers && tolerance.exact_on_integers, got.values(i), expected.values(i), result);
+    compare(operand, tolerance, integers && tolerance.exact_on_integers, steps, got.values(i), expected.values(i),
+            result);
   }
   if (!any_output) result.failures.push_back("the case has no output");
   return result;

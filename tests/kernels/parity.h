@@ -19,7 +19,8 @@ struct ParityResult {
 /// writes, by the table in tolerances.h; NaN and infinities must stand in the same places. It also fails where an
 /// element is left unwritten, a guard band around an operand or an operand that is only read has changed, a read beyond
 /// an operand's end came through (guard bands hold NaN), or the reference is all zero, which would prove nothing.
-ParityResult check_parity(const OperationCase& operation_case, Device device, Alignment alignment);
+/// `steps`: in how many the implementation goes, each rounding to the operands' dtype.
+ParityResult check_parity(const OperationCase& operation_case, Device device, Alignment alignment, int steps = 1);
 
 /// Letters, digits and underscores only: a GoogleTest name.
 std::string test_name(const OperationCase& operation_case, DeviceKind kind);

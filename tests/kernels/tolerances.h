@@ -125,13 +125,16 @@ inline double epsilon_of(DType dtype) {
 }
 
 /// The error allowed in an element of the given expected value, of an output whose largest one is `largest`. `exact`:
-/// the arithmetic makes none, only the rounding to bfloat16 does.
-inline double allowed_error(const Tolerance& tolerance, DType dtype, double expected, double largest, bool exact) {
+/// the arithmetic makes none, only the rounding to bfloat16 does. `steps`: those of an implementation in several, each
+/// of which stores what it has: every one but the last may be wrong by half a unit of the largest.
+inline double allowed_error(const Tolerance& tolerance, DType dtype, double expected, double largest, bool exact,
+                            int steps) {
   const bool rounded = dtype == DType::bfloat16 && !tolerance.dtype;
   const double scale = tolerance.scale == Scale::largest ? largest : std::abs(expected);
   const double epsilon = epsilon_of(rounded ? DType::float32 : dtype);
   const double arithmetic = exact ? 0.0 : tolerance.absolute + tolerance.epsilons * epsilon * scale;
-  return rounded ? arithmetic + 0.5 * epsilon_of(dtype) * (std::abs(expected) + arithmetic) : arithmetic;
+  if (!rounded) return arithmetic;
+  return arithmetic + 0.5 * epsilon_of(dtype) * (std::abs(expected) + arithmetic + (steps - 1) * largest);
 }
 
 }  // namespace tweedie::testing_tools
