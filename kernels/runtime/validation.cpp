@@ -41,6 +41,12 @@ std::shared_ptr<std::vector<float>> widened(const std::byte* bfloat16, std::int6
   return values;
 }
 
+/// Padding behind a dtype may still hold an address that once stood there. What follows such a one is no array: the rank
+/// then is the last extent of the next, which is 0.
+bool may_be_operand(const Array& array) {
+  return array.shape.rank() >= 1 && array.shape.rank() <= Shape::max_rank && name_of(array.dtype) != "unknown";
+}
+
 bool agree(double got, double expected, double allowed) {
   if (std::isnan(expected)) return std::isnan(got);
   return got == expected || std::abs(got - expected) <= allowed;
@@ -72,7 +78,9 @@ std::byte* HostMirror::host_address(const std::byte* device) {
 }
 
 void HostMirror::redirect(std::byte* object, std::size_t bytes) {
-  for (std::size_t at = 0; at + sizeof(Array) <= bytes; at += alignof(Array)) {
+  std::size_t next = 0;
+  for (std::size_t at = 0; at + sizeof(Array) <= bytes; at = next) {
+    next = at + alignof(Array);
     void* address = nullptr;
     std::memcpy(&address, object + at, sizeof(address));
     if (address == nullptr) continue;
@@ -80,6 +88,8 @@ void HostMirror::redirect(std::byte* object, std::size_t bytes) {
     if (host == nullptr) continue;
     Array array;
     std::memcpy(static_cast<void*>(&array), object + at, sizeof(Array));
+    if (!may_be_operand(array)) continue;
+    next = at + sizeof(Array);
     arrays_.push_back(array);
     if (array.dtype != DType::bfloat16) {
       std::memcpy(object + at, &host, sizeof(host));

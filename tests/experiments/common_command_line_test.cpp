@@ -85,7 +85,7 @@ TEST(CommandLine, FillsOptionsAndRecordsThemWithTheirTypes) {
   EXPECT_EQ(outcome.values.data.classes, (std::vector<int>{1, 2}));
   const auto expected = nlohmann::ordered_json::parse(
       R"({"out": "x", "quick": false, "seed": 7, "device": "auto", "matmul": "native",
-          "conv": "native", "tf32": false, "threads": 0, "log-level": "info",
+          "conv": "native", "tf32": false, "precision": "float32", "threads": 0, "log-level": "info",
           "data": "fashion-mnist", "resolution": 0, "classes": [1, 2], "subset": 0, "subset-seed": 0,
           "steps": 100, "rate": 0.25, "names": ["a", "b"], "flips": true})");
   EXPECT_EQ(outcome.options, expected) << outcome.options.dump(2);
