@@ -41,8 +41,8 @@ std::shared_ptr<std::vector<float>> widened(const std::byte* bfloat16, std::int6
   return values;
 }
 
-/// Padding behind a dtype may still hold an address that once stood there. What follows such a one is no array: the rank
-/// then is the last extent of the next, which is 0.
+/// Padding behind a dtype may still hold an address that once stood there. What follows such a one is no array: the
+/// rank then is the last extent of the next, which is 0.
 bool may_be_operand(const Array& array) {
   return array.shape.rank() >= 1 && array.shape.rank() <= Shape::max_rank && name_of(array.dtype) != "unknown";
 }
