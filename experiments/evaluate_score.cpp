@@ -9,12 +9,13 @@
 #include "autograd/ops/shape.h"
 #include "diffusion/likelihood.h"
 #include "diffusion/samplers.h"
-#include "experiments/common/checkpoint_options.h"
 #include "experiments/common/command_line.h"
 #include "experiments/common/log.h"
+#include "experiments/common/model_choice.h"
 #include "experiments/common/options.h"
 #include "experiments/common/progress.h"
 #include "experiments/common/signals.h"
+#include "experiments/common/training.h"
 #include "nn/io/npz.h"
 
 namespace tweedie::experiments {
@@ -22,7 +23,7 @@ namespace {
 
 const Program program = {
     .name = "evaluate_score",
-    .description = "The score, the loss and the gradients of a checkpoint at given points.",
+    .description = "The score of a checkpoint or of a closed form at given points; a network's loss and gradients.",
     .examples = {
         {"evaluate_score --checkpoint run/checkpoints/step-00020000 --points z.npy --t t.npy --out o.npz",
          "writes eps, x0, v and score at the points z (N, C, H, W) and levels t (N), and the network's raw output"},
@@ -33,13 +34,16 @@ const Program program = {
         {"evaluate_score --checkpoint run/checkpoints/step-00020000 --points x.npy --likelihood 4 --bin-width 0.00784 "
          "--out o.npz",
          "the log-likelihood of clean images under the probability-flow ODE, its divergence by 4 random signs each"},
+        {"evaluate_score --model gaussian --data fashion-mnist --points z.npy --t t.npy --out o.npz",
+         "the same views of a closed form, here of Wiener's denoiser of the training images"},
         {"evaluate_score --checkpoint google/ddpm-cifar10-32 --points z.npy --timesteps ts.npy --out o.npz",
          "queries a network that diffusers saved as it is queried there"},
     }};
 
 struct Options {
   ComputeOptions compute;
-  CheckpointOptions checkpoint;
+  ModelChoice model;
+  DataOptions data{.data = ""};  // of a closed form
   std::string points, t, timesteps, labels, target, grads, out;
   std::vector<std::string> views = {"eps", "x0", "v", "score"};
   std::int64_t batch = 32;
@@ -49,7 +53,8 @@ struct Options {
 
 void declare(CommandLine& line, Options& options) {
   CLI::App& app = line.app();
-  add_options(line, options.checkpoint);
+  add_options(line, options.model);
+  add_options(line, options.data);
   const auto file = [&](const char* name, std::string& value, const char* text, const char* type = "FILE.npy") {
     return app.add_option(name, value, text)->type_name(type)->group("Query");
   };
@@ -131,17 +136,30 @@ io::HostArray read_labels(const std::string& file, std::int64_t count, std::int6
   return labels;
 }
 
-Query read_query(const Options& options, const Network& network) {
+/// What a query must fit.
+struct Asked {
+  std::int64_t in_channels = 0, out_channels = 0, classes = 0;
+  bool needs_labels = false;
+};
+Asked asked_of(const Network& network) {
+  return {network.in_channels(), network.out_channels(), network.label_classes(), network.label_classes() > 0};
+}
+Asked asked_of(const ChosenModel& chosen) {
+  if (chosen.network) return asked_of(chosen.network->network());
+  return {chosen.channels, chosen.channels, chosen.classes, false};
+}
+
+Query read_query(const Options& options, const Asked& asked) {
   Query query;
-  query.points = read_pictures(options.points, network.in_channels());
+  query.points = read_pictures(options.points, asked.in_channels);
   require(query.count() > 0, "{}: no points", options.points);
   if (!options.likelihood) query.levels = read_levels(options.t.empty() ? options.timesteps : options.t, query.count());
-  if (!options.labels.empty()) query.labels = read_labels(options.labels, query.count(), network.label_classes());
-  if (network.label_classes() > 0 && options.labels.empty())
-    throw UsageError(fmt::format("--labels: needed by this network of {} classes", network.label_classes()));
+  if (!options.labels.empty()) query.labels = read_labels(options.labels, query.count(), asked.classes);
+  if (asked.needs_labels && options.labels.empty())
+    throw UsageError(fmt::format("--labels: needed by this network of {} classes", asked.classes));
   if (!options.target.empty()) {
-    query.target = read_pictures(options.target, network.out_channels());
-    require(query.target->shape == query.points.shape || network.in_channels() != network.out_channels(),
+    query.target = read_pictures(options.target, asked.out_channels);
+    require(query.target->shape == query.points.shape || asked.in_channels != asked.out_channels,
             "{}: shape {}, expected that of the points, {}", options.target, query.target->shape, query.points.shape);
   }
   return query;
@@ -233,12 +251,18 @@ void write_gradients(const std::string& file, const OpenedCheckpoint& opened) {
   write_parameters(file, gradients);
 }
 
+ChosenModel chosen_model(const Options& options, Device device) {
+  std::optional<TrainingData> data;
+  if (!options.data.data.empty()) data = load_training_data(options.data);
+  return choose_model(options.model, data ? &data->train : nullptr, options.compute.seed, device);
+}
+
 void evaluate_likelihood(const Options& options) {
   if (!options.timesteps.empty() || !options.target.empty())
     throw UsageError("--likelihood: of clean points, to which --timesteps and --target say nothing");
-  OpenedCheckpoint opened = open_checkpoint(options.checkpoint, apply(options.compute));
-  NetworkScore model = opened.score_model();
-  const Query query = read_query(options, *opened.network);
+  const ChosenModel chosen = chosen_model(options, apply(options.compute));
+  ScoreModel& model = *chosen.model;
+  const Query query = read_query(options, asked_of(chosen));
   io::NpzWriter writer(options.out);
   Progress progress;
   Progress::Stage stage(progress, "likelihood", query.count());
@@ -248,7 +272,7 @@ void evaluate_likelihood(const Options& options) {
     const LikelihoodOptions settings{.probes = *options.likelihood,
                                      .relative_tolerance = options.tolerance,
                                      .absolute_tolerance = options.tolerance,
-                                     .t_start = sampling_start(model.process(), model.parameterisation()),
+                                     .t_start = chosen.t_start,
                                      .seed = options.compute.seed,
                                      .first_sample = first,
                                      .batch = options.batch,
@@ -266,17 +290,51 @@ void evaluate_likelihood(const Options& options) {
   writer.commit();
 }
 
+/// The views of a model in closed form, (N, C, H, W) each.
+void evaluate_closed_form(const Options& options, const std::vector<View>& views) {
+  if (!options.timesteps.empty() || !options.target.empty())
+    throw UsageError("--timesteps and --target: of networks alone; a closed form answers --t");
+  const ChosenModel chosen = chosen_model(options, apply(options.compute));
+  const Query query = read_query(options, asked_of(chosen));
+  io::NpzWriter writer(options.out);
+  Progress progress;
+  Progress::Stage stage(progress, "evaluate", query.count() * static_cast<std::int64_t>(views.size()));
+  const NoGrad guard;
+  for (const View view : views) {
+    std::vector<float> values;
+    for (std::int64_t first = 0; first < query.count(); first += options.batch) {
+      if (stop_requested()) stop("nothing was written");
+      const std::int64_t count = std::min(options.batch, query.count() - first);
+      const std::span<const double> levels =
+          std::span(query.levels).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
+      const Device device = chosen.model->device();
+      const Tensor labels = query.labels ? rows_of(*query.labels, first, count, device) : Tensor();
+      const Tensor z = to_channels_last(rows_of(query.points, first, count, device));
+      const std::vector<float> part = to_channels_first(chosen.model->predict(z, levels, view, labels)).to_host();
+      values.insert(values.end(), part.begin(), part.end());
+      stage.advance(count);
+    }
+    for (const float value : values)
+      require(std::isfinite(value), "{}: {} is not finite at a point", options.points, name_of(view));
+    writer.add(std::string(name_of(view)), values, query.points.shape);
+  }
+  writer.commit();
+  log_info("{}: {} points, {}", options.out, query.count(), chosen.name);
+}
+
 void evaluate(const Options& options) {
   if (options.likelihood) return evaluate_likelihood(options);
   if (options.t.empty() == options.timesteps.empty())
     throw UsageError("one of --t, --timesteps and --likelihood is needed");
   std::vector<View> views;
   for (const std::string& name : options.views) views.push_back(parse_view(name));
+  if (!options.model.closed_form.empty()) return evaluate_closed_form(options, views);
+  if (options.model.checkpoint.folder.empty()) throw UsageError("one of --checkpoint and --model is needed");
   const Device device = apply(options.compute);
-  OpenedCheckpoint opened = open_checkpoint(options.checkpoint, device);
+  OpenedCheckpoint opened = open_checkpoint(options.model.checkpoint, device);
   std::optional<NetworkScore> model;
   if (!options.t.empty()) model = opened.score_model();
-  const Query query = read_query(options, *opened.network);
+  const Query query = read_query(options, asked_of(*opened.network));
   if (model)  // before the work: can all be answered?
     for (double t : query.levels)
       for (View view : views) conversion(*opened.process, t, *opened.parameterisation, view);

@@ -11,9 +11,9 @@
 #include "diffusion/memorization.h"
 #include "diffusion/samplers.h"
 #include "experiments/common/alignment.h"
-#include "experiments/common/checkpoint_options.h"
 #include "experiments/common/command_line.h"
 #include "experiments/common/log.h"
+#include "experiments/common/model_choice.h"
 #include "experiments/common/options.h"
 #include "experiments/common/progress.h"
 #include "experiments/common/report.h"
@@ -29,7 +29,7 @@ namespace {
 
 const Program program = {
     .name = "sample",
-    .description = "Images from a checkpoint, from noise or from given images noised to some level.",
+    .description = "Images from a checkpoint or a closed form, from noise or from given images noised to some level.",
     .examples = {
         {"sample --checkpoint run/checkpoints/step-00020000 --n 64 --seed 1 --out samples",
          "64 images by 50 Heun steps: arrays/samples.npy (N, C, H, W), images/samples.png, report.html"},
@@ -46,6 +46,11 @@ const Program program = {
         {"sample --checkpoint run/checkpoints/step-00020000 --n 1000 --data fashion-mnist --resolution 16 --features "
          "encoder/encoder --out judged",
          "takes the distances in the features of an encoder that train_encoder trained on such images"},
+        {"sample --model patch:5 --data fashion-mnist --resolution 16 --subset 1000 --n 64 --steps 20 --out patches",
+         "images of a closed form: here of patches of 5 x 5 pixels, each as in some training image"},
+        {"sample --model hybrid-time:0.8 --checkpoint run/checkpoints/step-00020000 --data fashion-mnist --resolution "
+         "16 --subset 2000 --n 64 --out hybrid",
+         "the exact score down to t = 0.8, the network from there"},
         {"sample --checkpoint first/checkpoints/step-00020000 --compare-with second/checkpoints/step-00020000 --n 256 "
          "--out pair",
          "do two networks make the same images of the same noise?"},
@@ -57,7 +62,7 @@ const Program program = {
 
 struct Options {
   ComputeOptions compute;
-  CheckpointOptions checkpoint;
+  ModelChoice model;
   DataOptions data{.data = ""};
   std::string out, sampler = "heun", grid, restart_from, compare_with, features;
   bool overwrite = false, keep_noise = false, graph = false;
@@ -75,7 +80,7 @@ void declare(CommandLine& line, Options& options) {
       ->type_name("DIR")
       ->group("Run");
   app.add_flag("--overwrite", options.overwrite, "Delete the run that --out holds")->group("Run")->configurable(false);
-  add_options(line, options.checkpoint);
+  add_options(line, options.model);
   const auto add = [&](const char* name, auto& value, const char* text, const char* type) {
     return app.add_option(name, value, text)->type_name(type)->group("Sampling");
   };
@@ -125,14 +130,14 @@ void declare(CommandLine& line, Options& options) {
 }
 
 /// Images (N, C, H, W) of the restart, on the device as (N, H, W, C).
-Tensor read_restart(const std::string& file, const OpenedCheckpoint& opened, Device device) {
+Tensor read_restart(const std::string& file, const ChosenModel& chosen, Device device) {
   const io::HostArray array = io::read_npy(file);
   const Shape& shape = array.shape;
   require((array.dtype == DType::float32 || array.dtype == DType::uint8) && shape.rank() == 4 && shape[0] > 0 &&
-              shape[1] == opened.network->in_channels() && (opened.height == 0 || shape[2] == opened.height) &&
-              (opened.width == 0 || shape[3] == opened.width),
+              shape[1] == chosen.channels && (chosen.height == 0 || shape[2] == chosen.height) &&
+              (chosen.width == 0 || shape[3] == chosen.width),
           "{}: {} of shape {}, expected float32 or uint8 of shape (N, {}, {}, {})", file, name_of(array.dtype), shape,
-          opened.network->in_channels(), opened.height, opened.width);
+          chosen.channels, chosen.height, chosen.width);
   std::vector<float> values = io::to_float32(array);
   for (float& value : values) {
     require(std::isfinite(value), "{}: holds a value that is not finite", file);
@@ -141,26 +146,20 @@ Tensor read_restart(const std::string& file, const OpenedCheckpoint& opened, Dev
   return to_channels_last(Tensor::from_host(std::span<const float>(values), shape, device));
 }
 
-double start_level(const Options& options, const NetworkScore& model) {
-  if (options.restart_t) return *options.restart_t;
-  if (options.t_start) return *options.t_start;
-  return sampling_start(model.process(), model.parameterisation());
-}
-
-std::vector<std::int64_t> labels_of(const Options& options, std::int64_t classes, std::int64_t count) {
-  if (classes == 0) {
-    if (!options.labels.empty()) throw UsageError("--labels: this network is not conditioned on classes");
-    return {};
+/// The labels of `count` samples; none for a model that is asked for no class.
+std::vector<std::int64_t> labels_of(const Options& options, const ChosenModel& chosen, std::int64_t count) {
+  std::vector<std::int64_t> wanted = options.labels;
+  if (chosen.classes == 0 && !wanted.empty()) throw UsageError("--labels: this model is not conditioned on classes");
+  if (wanted.empty() && !chosen.needs_labels && options.guidance == 1.0) return {};
+  if (wanted.empty()) {
+    wanted.resize(static_cast<std::size_t>(chosen.classes));
+    std::iota(wanted.begin(), wanted.end(), 0);
   }
-  std::vector<std::int64_t> chosen = options.labels;
-  if (chosen.empty()) {
-    chosen.resize(static_cast<std::size_t>(classes));
-    std::iota(chosen.begin(), chosen.end(), 0);
-  }
-  for (std::int64_t label : chosen)
-    if (label < 0 || label >= classes) throw UsageError(fmt::format("--labels: {} is outside [0, {})", label, classes));
+  for (std::int64_t label : wanted)
+    if (label < 0 || label >= chosen.classes)
+      throw UsageError(fmt::format("--labels: {} is outside [0, {})", label, chosen.classes));
   std::vector<std::int64_t> labels;
-  for (std::int64_t i = 0; i < count; ++i) labels.push_back(chosen[static_cast<std::size_t>(i) % chosen.size()]);
+  for (std::int64_t i = 0; i < count; ++i) labels.push_back(wanted[static_cast<std::size_t>(i) % wanted.size()]);
   return labels;
 }
 
@@ -190,25 +189,26 @@ struct Plan {
   Tensor restart;  // (N, H, W, C); undefined without one
 };
 
-Plan make_plan(const Options& options, const OpenedCheckpoint& opened, const NetworkScore& model) {
+Plan make_plan(const Options& options, const ChosenModel& chosen) {
   Plan plan{.count = options.n,
-            .height = opened.height,
-            .width = opened.width,
-            .channels = opened.network->in_channels(),
-            .t = start_level(options, model),
+            .height = chosen.height,
+            .width = chosen.width,
+            .channels = chosen.channels,
+            .t = options.restart_t ? *options.restart_t : options.t_start.value_or(chosen.t_start),
             .labels = {},
             .restart = {}};
   if (!options.restart_from.empty()) {
-    plan.restart = read_restart(options.restart_from, opened, model.device());
+    plan.restart = read_restart(options.restart_from, chosen, chosen.model->device());
     plan.count = plan.restart.size(0);
     plan.height = plan.restart.size(1);
     plan.width = plan.restart.size(2);
   }
   require(plan.height > 0 && plan.width > 0, "{}/config.json: does not say the images' size (sample_size)",
-          opened.folder);
-  if (options.guidance != 1.0 && !model.null_label())
-    throw UsageError("--guidance: this network has no null class; train with --conditional and a --label-drop above 0");
-  plan.labels = labels_of(options, model.classes(), plan.count);
+          chosen.name);
+  if (options.guidance != 1.0 && !chosen.null_label)
+    throw UsageError(
+        "--guidance: this model has no null class; a network gets one by --conditional and a --label-drop above 0");
+  plan.labels = labels_of(options, chosen, plan.count);
   return plan;
 }
 
@@ -283,11 +283,12 @@ std::vector<Picture> pictures(const RunFolder& run, std::span<const float> sampl
   return {picture_from_file(file, fmt::format("{}: {} of {}", caption, shown, plan.count))};
 }
 
-/// Samples of another checkpoint from the same noise, and their mean-removed correlation with ours, pair by pair; the
-/// mean is that of both networks' samples.
+/// Samples of a checkpoint from the same noise, and their mean-removed correlation with ours, pair by pair; the mean is
+/// that of both models' samples.
 nlohmann::ordered_json compare(const Options& options, const std::vector<float>& samples, const Plan& plan,
                                const RunFolder& run) {
-  CheckpointOptions other_options = options.checkpoint;
+  CheckpointOptions other_options;
+  if (options.model.closed_form.empty()) other_options = options.model.checkpoint;
   other_options.folder = options.compare_with;
   const OpenedCheckpoint opened = open_checkpoint(other_options, apply(options.compute));
   NetworkScore other = opened.score_model();
@@ -311,14 +312,14 @@ nlohmann::ordered_json compare(const Options& options, const std::vector<float>&
   return {{"correlation", json_of(correlations)}, {"correlation_of_other_noise", json_of(chance)}};
 }
 
-void write_report(const CommandLine& line, const Options& options, const RunFolder& run, const OpenedCheckpoint& opened,
+void write_report(const CommandLine& line, const Options& options, const RunFolder& run, const ChosenModel& chosen,
                   const std::vector<float>& samples, const Plan& plan, const nlohmann::ordered_json& results) {
   const bool restarted = plan.restart.defined();
-  const double sigma = opened.process->sigma(plan.t);
-  Report report("Samples", fmt::format("{} images of {} by {} from t = {:.4g} (sigma = {:.4g}, log-SNR = {:.3g}).",
-                                       plan.count, options.checkpoint.folder, options.sampler, plan.t, sigma,
-                                       opened.process->log_snr(plan.t)));
-  report.facts(run_facts(line, std::string(name_of(opened.network->device().kind)), options.compute.precision,
+  const Process& process = chosen.model->process();
+  Report report("Samples",
+                fmt::format("{} images of {} by {} from t = {:.4g} (sigma = {:.4g}, log-SNR = {:.3g}).", plan.count,
+                            chosen.name, options.sampler, plan.t, process.sigma(plan.t), process.log_snr(plan.t)));
+  report.facts(run_facts(line, std::string(name_of(chosen.model->device().kind)), options.compute.precision,
                          options.compute.seed));
   report.section(restarted ? "Images taken back" : "Images");
   report.gallery(pictures(run, samples, plan, "samples", restarted ? "results" : "samples"), "");
@@ -332,7 +333,7 @@ void write_report(const CommandLine& line, const Options& options, const RunFold
   report.table(table, "Pixels of all samples, in units where black is -1 and white 1");
   if (results.contains("quality")) add_sample_quality(report, results.at("quality"));
   if (results.contains("compared")) {
-    report.section("Two networks from the same noise");
+    report.section("Two models from the same noise");
     Table pairs{.columns = {"pairs", "mean-removed correlation", "95 % from", "to"}, .rows = {}};
     for (const auto& [key, value] : results.at("compared").items())
       pairs.rows.push_back({key == "correlation" ? "same noise" : "other noise",
@@ -349,30 +350,37 @@ void sample(const Options& options, const CommandLine& line) {
   RunFolder::check(options.out, options.overwrite ? Existing::overwrite : Existing::refuse);
   std::optional<TrainingData> judged_by;
   if (!options.data.data.empty()) judged_by = load_training_data(options.data);
-  const OpenedCheckpoint opened = open_checkpoint(options.checkpoint, device);
-  const auto network = std::make_shared<NetworkScore>(opened.score_model());
-  const NetworkScore& model = *network;
-  const Plan plan = make_plan(options, opened, model);
+  const ChosenModel chosen =
+      choose_model(options.model, judged_by ? &judged_by->train : nullptr, options.compute.seed, device);
+  const Process& process = chosen.model->process();
+  const Plan plan = make_plan(options, chosen);
   if (judged_by && (judged_by->train.height != plan.height || judged_by->train.width != plan.width ||
                     judged_by->train.channels != plan.channels))
     throw UsageError(fmt::format("--data {}: images of {} x {} x {}, but the samples are of {} x {} x {}",
                                  options.data.data, judged_by->train.height, judged_by->train.width,
                                  judged_by->train.channels, plan.height, plan.width, plan.channels));
+  // A closed form needs the data anyway; a few of its samples may be looked at without a judgement.
+  const bool judged = judged_by && (options.model.closed_form.empty() || plan.count >= least_judged);
+  if (judged && plan.count < least_judged)
+    throw UsageError(
+        fmt::format("--n {}: with --data samples are judged, which takes {} at least", plan.count, least_judged));
   std::shared_ptr<const FeatureSpace> space;
   if (!options.features.empty()) space = load_features(options.features, judged_by->train, "--features", device);
-  std::shared_ptr<ScoreModel> guided = network;
-  if (options.guidance != 1.0) guided = std::make_shared<GuidedScore>(network, *model.null_label(), options.guidance);
-  const SamplerOptions settings = sampler_options(options, model.process());
-  const nlohmann::ordered_json resolved = {
-      {"device", name_of(device.kind)},
-      {"weights", opened.weights == WeightKind::raw ? "raw" : "ema"},
-      {"process", nlohmann::ordered_json::parse(model.process().json())},
-      {"parameterisation", nlohmann::ordered_json::parse(model.parameterisation().json())},
-      {"t_start", plan.t},
-      {"t_end", options.t_end.value_or(model.process().t_min())},
-      {"grid", name_of(settings.grid)}};
+  std::shared_ptr<ScoreModel> guided = chosen.model;
+  if (options.guidance != 1.0)
+    guided = std::make_shared<GuidedScore>(chosen.model, *chosen.null_label, options.guidance);
+  nlohmann::ordered_json resolved = {{"device", name_of(device.kind)}};
+  if (!options.model.closed_form.empty()) resolved["model"] = options.model.closed_form;
+  if (chosen.opened) resolved["weights"] = chosen.opened->weights == WeightKind::raw ? "raw" : "ema";
+  resolved["process"] = nlohmann::ordered_json::parse(process.json());
+  if (chosen.network)
+    resolved["parameterisation"] = nlohmann::ordered_json::parse(chosen.network->parameterisation().json());
+  resolved["t_start"] = plan.t;
+  resolved["t_end"] = options.t_end.value_or(process.t_min());
+  resolved["grid"] = name_of(sampler_options(options, process).grid);
   const std::int64_t bytes = plan.count * plan.height * plan.width * plan.channels * std::int64_t{4};
-  announce({.memory_bytes = 3 * bytes + 4 * opened.network->parameter_count(), .disk_bytes = 2 * bytes}, options.out);
+  const std::int64_t parameters = chosen.opened ? chosen.opened->network->parameter_count() : 0;
+  announce({.memory_bytes = 3 * bytes + 4 * parameters, .disk_bytes = 2 * bytes}, options.out);
   const RunFolder run(options.out, options.overwrite ? Existing::overwrite : Existing::refuse,
                       run_config(line, resolved));
 
@@ -381,9 +389,9 @@ void sample(const Options& options, const CommandLine& line) {
                 {plan.count, plan.channels, plan.height, plan.width});
   if (!plan.labels.empty()) io::write_npy(run.arrays() / "labels.npy", plan.labels, {plan.count});
   nlohmann::ordered_json results = summary(samples, plan);
-  if (judged_by) results["quality"] = sample_quality(samples, *judged_by, options.compute.seed, device, space);
+  if (judged) results["quality"] = sample_quality(samples, *judged_by, options.compute.seed, device, space);
   if (!options.compare_with.empty()) results["compared"] = compare(options, samples, plan, run);
-  write_report(line, options, run, opened, samples, plan, results);
+  write_report(line, options, run, chosen, samples, plan, results);
   run.write_results(results);
   fmt::print("{}\n", run.report().string());
 }

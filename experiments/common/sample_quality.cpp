@@ -66,7 +66,8 @@ Json sample_quality(std::span<const float> samples, const TrainingData& data, st
   const std::int64_t d = data.train.dimension(), n = static_cast<std::int64_t>(samples.size()) / d;
   require(samples.size() % static_cast<std::size_t>(d) == 0, "sample quality: {} values are no whole images of {}",
           samples.size(), d);
-  if (n < 16) throw UsageError(fmt::format("{} samples are too few to be judged; at least 16 are needed", n));
+  if (n < least_judged)
+    throw UsageError(fmt::format("{} samples are too few to be judged; at least {} are needed", n, least_judged));
   const EmpiricalScore reference(data.train, device);
   Json out = {{"n", n}, {"n_training", data.train.count}};
   if (data.held_out) {

@@ -11,6 +11,9 @@
 
 namespace tweedie::experiments {
 
+/// Fewer samples than these cannot be judged.
+constexpr std::int64_t least_judged = 16;
+
 class Report;
 struct TrainingData;
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <numbers>
 
 #include "diffusion/checkpoint.h"
 #include "nn/io/npz.h"
@@ -246,6 +247,47 @@ TEST_F(OwnCheckpoint, BadInputIsRefusedInOneLine) {
   fs::remove(folder() / "tweedie.json");
   expect_refusal(run(), 2, "give --process and --view");
   EXPECT_EQ(run({"--process", "linear", "--view", "v"}).status, 0);
+}
+
+TEST(EvaluateClosedForm, HasItsViewsAndLikelihood) {
+  const TemporaryFolder temporary;
+  const fs::path& here = temporary.path();
+  // Points of N(0, I) in three dimensions, under the law itself.
+  const std::vector<float> points = {0.5F, -1.0F, 0.2F, 1.5F, 0.3F, -0.4F};
+  const std::vector<double> levels = {0.2, 0.7};
+  io::write_npy(here / "z.npy", points, {2, 3, 1, 1});
+  io::write_npy(here / "t.npy", levels, {2});
+  const auto run = [&](const std::vector<std::string>& others) {
+    std::vector<std::string> arguments = {"--points", here / "z.npy", "--out", here / "o.npz", "--threads", "1"};
+    arguments.insert(arguments.end(), others.begin(), others.end());
+    return run_binary("evaluate_score", arguments);
+  };
+  const std::vector<std::string> truth = {"--model", "truth", "--data", "gaussian:3"};
+  const auto with = [&](std::vector<std::string> others) {
+    others.insert(others.begin(), truth.begin(), truth.end());
+    return others;
+  };
+  const Outcome views = run(with({"--t", here / "t.npy", "--batch", "1"}));
+  ASSERT_EQ(views.status, 0) << views.output;
+  const io::HostArray score = io::read_npz(here / "o.npz").at("score");
+  for (std::size_t n = 0; n < 2; ++n)
+    for (std::size_t i = 0; i < 3; ++i) {
+      const double t = levels[n], variance = (1.0 - t) * (1.0 - t) + t * t;
+      EXPECT_NEAR(score.as<float>()[n * 3 + i], -points[n * 3 + i] / variance, 1e-5);
+    }
+  const Outcome likelihood = run(with({"--likelihood", "0", "--tolerance", "1e-6"}));
+  ASSERT_EQ(likelihood.status, 0) << likelihood.output;
+  const io::HostArray bits = io::read_npz(here / "o.npz").at("bits_per_dim");
+  for (std::size_t n = 0; n < 2; ++n) {
+    double nats = 0.0;
+    for (std::size_t i = 0; i < 3; ++i)
+      nats += 0.5 * std::pow(double{points[n * 3 + i]}, 2) + 0.5 * std::log(2.0 * std::numbers::pi);
+    EXPECT_NEAR(bits.as<double>()[n], nats / 3.0 / std::log(2.0), 1e-3);
+  }
+  EXPECT_THAT(run(with({"--timesteps", here / "t.npy"})).output, HasSubstr("a closed form answers --t"));
+  EXPECT_THAT(run({"--t", here / "t.npy"}).output, HasSubstr("one of --checkpoint and --model is needed"));
+  EXPECT_THAT(run({"--model", "truth", "--data", "fashion-mnist", "--t", here / "t.npy"}).output,
+              HasSubstr("the law of the data 'fashion-mnist' is not known"));
 }
 
 }  // namespace

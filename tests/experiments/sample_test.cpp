@@ -161,5 +161,44 @@ TEST_F(Sample, BadInputIsRefusedInOneLine) {
   EXPECT_EQ(run("twice", {"--n", "1", "--steps", "2", "--overwrite"}).status, 0);
 }
 
+TEST(SampleOfClosedForm, NeedsNoCheckpoint) {
+  const TemporaryFolder temporary;
+  const std::string data = temporary.path() / "x.npy";
+  std::vector<float> pixels;
+  for (int i = 0; i < 6 * 16; ++i) pixels.push_back(static_cast<float>((i * 37) % 19) / 9.5F - 1.0F);
+  io::write_npy(data, pixels, {6, 1, 4, 4});
+  const auto run = [&](const std::string& out, const std::vector<std::string>& others) {
+    std::vector<std::string> arguments = {"--out", temporary.path() / out, "--threads", "1", "--n", "8", "--steps",
+                                          "40"};
+    arguments.insert(arguments.end(), others.begin(), others.end());
+    return run_binary("sample", arguments);
+  };
+  // The exact score of six images samples nothing but those six.
+  const Outcome outcome = run("exact", {"--model", "empirical", "--data", data});
+  ASSERT_EQ(outcome.status, 0) << outcome.output;
+  const io::HostArray array = io::read_npy(temporary.path() / "exact/arrays/samples.npy");
+  ASSERT_EQ(array.shape, Shape({8, 1, 4, 4}));
+  for (std::size_t n = 0; n < 8; ++n) {
+    double nearest = 1e9;
+    for (std::size_t i = 0; i < 6; ++i) {
+      double squares = 0.0;
+      for (std::size_t k = 0; k < 16; ++k)
+        squares += std::pow(double{array.as<float>()[n * 16 + k]} - double{pixels[i * 16 + k]}, 2);
+      nearest = std::min(nearest, squares);
+    }
+    EXPECT_LT(nearest, 1e-3);
+  }
+  EXPECT_EQ(run("gaussian", {"--model", "gaussian", "--data", data, "--process", "vp"}).status, 0);
+
+  const Outcome no_data = run("a", {"--model", "gaussian"});
+  EXPECT_EQ(no_data.status, 2);
+  EXPECT_THAT(no_data.output, HasSubstr("--model gaussian: needs the data that it is made from, --data"));
+  EXPECT_THAT(run("b", {}).output, HasSubstr("one of --checkpoint and --model is needed"));
+  EXPECT_THAT(run("c", {"--model", "hybrid-time:0.5", "--data", data}).output, HasSubstr("--checkpoint"));
+  EXPECT_THAT(run("d", {"--model", "wiener", "--data", data}).output, HasSubstr("gaussian (Wiener's denoiser)"));
+  EXPECT_THAT(run("e", {"--model", "gaussian", "--data", data, "--class", "1"}).output,
+              HasSubstr("not conditioned on classes"));
+}
+
 }  // namespace
 }  // namespace tweedie::experiments
