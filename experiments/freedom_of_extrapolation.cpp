@@ -67,7 +67,7 @@ void run(CommandLine& line, CellOptions& options) {
 
   RunFolder folder(options.run.out, existing_of(options.run), config, {"micro-batch", "seeds", "sweep"});
   Progress progress;
-  const auto results = run_sweep(cells, line, folder, progress, [&](const SweepCell& cell) {
+  const auto results = run_sweep(cells, line, folder, progress, device, [&](const SweepCell& cell) {
     return run_cell(cell, options, ground_of(grounds, options, device), device, folder, progress);
   });
   const RegionStudy study{.cells = cells, .results = results};

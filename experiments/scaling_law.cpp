@@ -101,14 +101,14 @@ void run(CommandLine& line, ScalingOptions& options) {
   const Judges judges = lay_judges(options, *ground, aligned, device, folder, progress);
   ScalingStudy study{.cells = cells, .results = {}, .pairs = shift_pairs(cells), .shifts = {}, .features = {}};
   study.features = features_of(judges);
-  study.results = run_sweep(cells, line, folder, progress, [&](const SweepCell& cell) {
+  study.results = run_sweep(cells, line, folder, progress, device, [&](const SweepCell& cell) {
     return run_scaling_cell(cell, options, *ground, judges, device, folder, progress);
   });
   // Each pair under the name of a cell that no other pair has.
   std::vector<SweepCell> keys;
   for (const ShiftPair& pair : study.pairs) keys.push_back(pair.reseeded ? pair.from : pair.to);
   study.shifts = run_sweep(
-      keys, line, folder, progress,
+      keys, line, folder, progress, device,
       [&](const SweepCell& key) {
         const auto at =
             std::find_if(keys.begin(), keys.end(), [&](const SweepCell& k) { return k.name() == key.name(); });

@@ -87,12 +87,12 @@ void run(CommandLine& line, Options& options) {
 
   RunFolder folder(options.run.out, existing_of(options.run), config, {"micro-batch", "seeds", "sweep", "likelihoods"});
   Progress progress;
-  study.results = run_sweep(cells, line, folder, progress, [&](const SweepCell& cell) {
+  study.results = run_sweep(cells, line, folder, progress, device, [&](const SweepCell& cell) {
     return run_cell(cell, options, ground_of(grounds, options, device), device, folder, progress);
   });
   if (options.likelihoods > 0)
     study.likelihoods = run_sweep(
-        cells, line, folder, progress,
+        cells, line, folder, progress, device,
         [&](const SweepCell& cell) {
           return likelihood_of(cell, ground_of(grounds, options, device), options.likelihoods, device, folder);
         },

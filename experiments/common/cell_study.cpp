@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "diffusion/data/load.h"
 #include "experiments/common/command_line.h"
+#include "experiments/common/jobs.h"
 #include "experiments/common/log.h"
 #include "experiments/common/resources.h"
 
@@ -110,8 +112,10 @@ std::vector<SweepCell> cells_of(const std::vector<SweepStudy>& studies, const Sw
 
 void announce_cells(const std::vector<SweepCell>& cells, CommandLine& line, const CellOptions& options, Device device,
                     const CellCosts& costs) {
-  RunEstimate total = costs.before;
+  RunEstimate total;
   std::map<std::string, TrainingEstimate> measured;
+  const auto at_once = jobs_at_once(static_cast<std::int64_t>(cells.size()), device);
+  std::optional<JobThreads> threads(std::in_place, static_cast<std::int64_t>(cells.size()), device);
   std::map<std::string, data::ImageSet> sets;
   std::set<std::string> named;
   for (const SweepCell& cell : cells) {
@@ -152,7 +156,11 @@ void announce_cells(const std::vector<SweepCell>& cells, CommandLine& line, cons
     total.memory_bytes =
         std::max(total.memory_bytes, one.bytes_fixed + options.optimisation.batch * one.bytes_per_sample);
   }
-  log_info("{} cells", cells.size());
+  threads.reset();
+  total.seconds /= static_cast<double>(at_once);
+  total.memory_bytes *= at_once;
+  total += costs.before;
+  log_info("{} cells, {} at a time", cells.size(), at_once);
   announce(total, options.run.out);
 }
 

@@ -1,6 +1,8 @@
 #include "experiments/common/json_lines.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -27,6 +29,30 @@ void require_finite_at(const nlohmann::ordered_json& value, const std::string& w
   }
 }
 
+/// A file open for appending that no other process of the run touches meanwhile. Opened anew each time: locks exclude
+/// only files opened apart, and another process may have put a new file in its place.
+class LockedFile {
+ public:
+  explicit LockedFile(const std::filesystem::path& path) {
+    for (;;) {
+      file_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+      require(file_ >= 0, "{}: cannot be opened for appending: {}", path.string(), std::strerror(errno));
+      while (::flock(file_, LOCK_EX) != 0 && errno == EINTR) continue;
+      struct stat opened {
+      }, named{};
+      if (::fstat(file_, &opened) == 0 && ::stat(path.c_str(), &named) == 0 && opened.st_ino == named.st_ino) return;
+      ::close(file_);
+    }
+  }
+  ~LockedFile() { ::close(file_); }
+  LockedFile(const LockedFile&) = delete;
+  LockedFile& operator=(const LockedFile&) = delete;
+  int descriptor() const { return file_; }
+
+ private:
+  int file_ = -1;
+};
+
 }  // namespace
 
 void require_finite(const nlohmann::ordered_json& value, const std::string& what) {
@@ -34,29 +60,20 @@ void require_finite(const nlohmann::ordered_json& value, const std::string& what
 }
 
 JsonLines::JsonLines(std::filesystem::path path) : path_(std::move(path)) {
-  open();
-}
-
-JsonLines::~JsonLines() {
-  if (file_ >= 0) ::close(file_);
-}
-
-void JsonLines::open() {
-  if (file_ >= 0) ::close(file_);
-  file_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  require(file_ >= 0, "{}: cannot be opened for appending: {}", path_.string(), std::strerror(errno));
+  const LockedFile made(path_);
 }
 
 void JsonLines::append(const nlohmann::ordered_json& record) {
   require_finite(record, path_.filename().string());
   const std::string line = record.dump() + "\n";
-  const off_t before = ::lseek(file_, 0, SEEK_END);
+  const LockedFile file(path_);
+  const off_t before = ::lseek(file.descriptor(), 0, SEEK_END);
   for (std::size_t done = 0; done < line.size();) {
-    const ssize_t wrote = ::write(file_, line.data() + done, line.size() - done);
+    const ssize_t wrote = ::write(file.descriptor(), line.data() + done, line.size() - done);
     if (wrote < 0 && errno == EINTR) continue;
     if (wrote <= 0) {
       const std::string reason = std::strerror(errno);
-      const bool cut = before >= 0 && ::ftruncate(file_, before) == 0;
+      const bool cut = before >= 0 && ::ftruncate(file.descriptor(), before) == 0;
       fail("{}: cannot be written: {}{}", path_.string(), reason, cut ? "" : "; its last line is not whole");
     }
     done += static_cast<std::size_t>(wrote);
@@ -64,6 +81,7 @@ void JsonLines::append(const nlohmann::ordered_json& record) {
 }
 
 void JsonLines::keep_if(const std::function<bool(const nlohmann::ordered_json&)>& keep) {
+  const LockedFile file(path_);
   const std::string text = io::read_text(path_);
   std::string kept;
   std::size_t end = 0;
@@ -75,7 +93,6 @@ void JsonLines::keep_if(const std::function<bool(const nlohmann::ordered_json&)>
     if (keep(record)) kept += line + "\n";
   }
   io::write_file_atomic(path_, kept);
-  open();
 }
 
 }  // namespace tweedie::experiments

@@ -10,14 +10,12 @@ namespace tweedie::experiments {
 /// Throws Error naming the first number of `value` that is not finite, as "contrastive[3].error"; JSON has none such.
 void require_finite(const nlohmann::ordered_json& value, const std::string& what);
 
-/// A file of one JSON object a line, each on disk (in the kernel's hands) when `append` returns.
+/// A file of one JSON object a line, each on disk (in the kernel's hands) when `append` returns. The processes of one
+/// run (jobs.h) may write to it beside each other.
 class JsonLines {
  public:
-  /// Opens for appending; the file is made if absent.
+  /// The file is made if absent.
   explicit JsonLines(std::filesystem::path path);
-  ~JsonLines();
-  JsonLines(const JsonLines&) = delete;
-  JsonLines& operator=(const JsonLines&) = delete;
 
   /// Throws Error when the record has a number that is not finite or the disk does not take the line.
   void append(const nlohmann::ordered_json& record);
@@ -25,9 +23,7 @@ class JsonLines {
   void keep_if(const std::function<bool(const nlohmann::ordered_json&)>& keep);
 
  private:
-  void open();
   std::filesystem::path path_;
-  int file_ = -1;
 };
 
 }  // namespace tweedie::experiments

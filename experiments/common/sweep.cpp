@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "experiments/common/command_line.h"
+#include "experiments/common/jobs.h"
 #include "experiments/common/json_lines.h"
 #include "experiments/common/log.h"
 #include "experiments/common/progress.h"
@@ -191,28 +192,36 @@ void check_cells(const std::vector<SweepCell>& cells, CommandLine& line) {
 }
 
 std::vector<nlohmann::ordered_json> run_sweep(const std::vector<SweepCell>& cells, CommandLine& line, RunFolder& folder,
-                                              Progress& progress,
+                                              Progress& progress, Device device,
                                               const std::function<nlohmann::ordered_json(const SweepCell&)>& run_cell,
                                               const std::string& pass) {
   std::filesystem::create_directories(folder.cells());
+  const auto cell_at = [&](std::int64_t i) -> const SweepCell& { return cells[static_cast<std::size_t>(i)]; };
+  const auto file_of = [&](const SweepCell& cell) {
+    return folder.cells() / fmt::format("{}{}{}.json", cell.name(), pass.empty() ? "" : ".", pass);
+  };
+  const auto count = static_cast<std::int64_t>(cells.size());
+  {
+    Progress::Stage stage(progress, pass.empty() ? "cells" : pass, count);
+    run_jobs(
+        count, device,
+        [&](std::int64_t i) {
+          const SweepCell& cell = cell_at(i);
+          if (std::filesystem::exists(file_of(cell))) return;
+          if (stop_requested()) stop("the finished cells are saved");
+          apply(cell, line);
+          const nlohmann::ordered_json result = run_cell(cell);
+          require_finite(result, cell.name());
+          io::write_file_atomic(file_of(cell), result.dump() + "\n");
+        },
+        [&](std::int64_t i) { stage.advance(1, cell_at(i).name()); });
+  }
   std::vector<nlohmann::ordered_json> results;
-  Progress::Stage stage(progress, pass.empty() ? "cells" : pass, static_cast<std::int64_t>(cells.size()));
   for (const SweepCell& cell : cells) {
-    const std::filesystem::path file =
-        folder.cells() / fmt::format("{}{}{}.json", cell.name(), pass.empty() ? "" : ".", pass);
-    if (std::filesystem::exists(file)) {
-      nlohmann::ordered_json result = nlohmann::ordered_json::parse(io::read_text(file), nullptr, false);
-      require(result.is_object(), "{}: not the result of a cell; delete it to compute the cell again", file.string());
-      results.push_back(std::move(result));
-    } else {
-      if (stop_requested()) stop(fmt::format("{} of {} cells are saved", results.size(), cells.size()));
-      apply(cell, line);
-      nlohmann::ordered_json result = run_cell(cell);
-      require_finite(result, cell.name());
-      io::write_file_atomic(file, result.dump() + "\n");
-      results.push_back(std::move(result));
-    }
-    stage.advance(1, cell.name());
+    nlohmann::ordered_json result = nlohmann::ordered_json::parse(io::read_text(file_of(cell)), nullptr, false);
+    require(result.is_object(), "{}: not the result of a cell; delete it to compute the cell again",
+            file_of(cell).string());
+    results.push_back(std::move(result));
   }
   return results;
 }

@@ -12,6 +12,7 @@
 
 #include "diffusion/statistics.h"
 #include "experiments/common/report.h"
+#include "kernels/runtime/device.h"
 
 namespace tweedie::experiments {
 
@@ -25,7 +26,7 @@ class RunFolder;
 //
 //   const auto cells = study_cells({.axes = {{"target", {"conditional", "exact"}}}}, options.sweep, line);
 //   check_cells(cells, line);
-//   const auto results = run_sweep(cells, line, folder, progress, [&](const SweepCell& cell) { return ...; });
+//   const auto results = run_sweep(cells, line, folder, progress, device, [&](const SweepCell& cell) { return ...; });
 
 /// What --seeds and --sweep hold.
 struct SweepOptions {
@@ -82,10 +83,10 @@ void apply(const SweepCell& cell, CommandLine& line);
 void check_cells(const std::vector<SweepCell>& cells, CommandLine& line);
 
 /// The results of all cells, in order: read back from the folder where an earlier run finished them, else computed by
-/// `run_cell` with the cell's options applied, and kept. A stop that was asked for throws Interrupted after a cell.
-/// `pass` names a further result of each cell, computed in a pass of its own; the main one has none.
+/// `run_cell` with the cell's options applied, and kept; on the cpu several cells at a time, each in a process of its
+/// own (run_jobs). `pass` names a further result of each cell, computed in a pass of its own; the main one has none.
 std::vector<nlohmann::ordered_json> run_sweep(const std::vector<SweepCell>& cells, CommandLine& line, RunFolder& folder,
-                                              Progress& progress,
+                                              Progress& progress, Device device,
                                               const std::function<nlohmann::ordered_json(const SweepCell&)>& run_cell,
                                               const std::string& pass = "");
 
