@@ -34,7 +34,7 @@ std::vector<Kind> quick_kinds(bool swept) {
                                        {"log-every", "100"},
                                        {"probes", "128"},
                                        {"samples", samples},
-                                       {"restarts", "128"}},
+                                       {"restarts", "64"}},
                           .axes = {}}};
   };
   std::vector<Kind> kinds;
