@@ -9,6 +9,7 @@
 #include "experiments/common/progress.h"
 #include "experiments/common/run_folder.h"
 #include "experiments/selective_underfitting/page.h"
+#include "experiments/selective_underfitting/plans.h"
 #include "experiments/selective_underfitting/studies.h"
 #include "experiments/selective_underfitting/study.h"
 
@@ -19,69 +20,18 @@ struct Options {
   RunOptions run;
   ComputeOptions compute;
   StudyPlan plan;
-  int seed_count = 1;
+  SweepOptions sweep{.seeds = "0..2", .axes = {}};  // of the contrastive study; the others take its seeds
   std::vector<std::string> studies = {"contrastive"};
   StudySize size;
   bool has(const std::string& study) const { return std::ranges::find(studies, study) != studies.end(); }
 };
 
-/// The full size: the networks on --data, meant for a GPU.
-StudyPlan default_plan() {
-  StudyPlan plan;
-  plan.data.resolution = 32;
-  plan.networks = {"unet-xs", "unet-s", "unet-m"};
-  plan.checkpoints = {1000, 3000, 10000, 30000};
-  plan.optimisation.checkpoint_every = 1000;
-  plan.optimisation.log_every = 100;
-  plan.probes = 1000;
-  plan.samples = 2000;
-  return plan;
-}
-
-/// Minutes on two cores: two widths on mosaics of --data's tiles with three paired seeds, where the contrastive trend
-/// can show, and one network on the plain images for pictures and restarts.
-std::vector<StudyPlan> quick_plans(const StudyPlan& chosen) {
-  StudyPlan mosaic = chosen;
-  mosaic.title = "Mosaics of 4 x 4-pixel tiles: error over training and width";
-  mosaic.data.data = "mosaic:4";
-  mosaic.data.resolution = 16;
-  mosaic.data.subset = 1000;
-  mosaic.model.view = "x0";
-  mosaic.networks = {"unet:8x1", "unet:16x1"};
-  mosaic.seeds = {0, 1, 2};
-  mosaic.checkpoints = {200, 400, 600};
-  mosaic.optimisation.batch = 64;
-  mosaic.optimisation.held_out = 128;
-  mosaic.optimisation.log_every = 100;
-  mosaic.optimisation.checkpoint_every = 200;
-  mosaic.probes = 128;
-  mosaic.samples = 256;
-  mosaic.restarts = 128;
-  StudyPlan plain = mosaic;
-  plain.title = "Fashion-MNIST at 16 x 16: pictures, restarts, nearest neighbours";
-  plain.data.data = chosen.data.data;
-  plain.data.subset = chosen.data.subset > 0 ? chosen.data.subset : 2000;
-  plain.model.view = "v";
-  plain.networks = {"unet:16x1"};
-  plain.seeds = {0};
-  plain.checkpoints = {400, 800};
-  plain.optimisation.checkpoint_every = 400;
-  plain.samples = 512;
-  return {mosaic, plain};
-}
-
 void check(const Options& options) {
   for (const std::string& name : options.studies)
     if (name != "contrastive" && study_named(name) == nullptr)
       throw UsageError(fmt::format("--study {}: expected contrastive, {}", name, known_studies()));
-}
-
-void check(const StudyPlan& plan) {
-  if (plan.networks.empty() || plan.seeds.empty() || plan.checkpoints.empty())
-    throw UsageError("--networks, --seeds and --checkpoints each need at least one value");
-  for (std::size_t i = 0; i < plan.checkpoints.size(); ++i)
-    if (plan.checkpoints[i] < 1 || (i > 0 && plan.checkpoints[i] <= plan.checkpoints[i - 1]))
-      throw UsageError("--checkpoints: expected rising positive steps, e.g. 200,400,800");
+  if (!options.sweep.axes.empty() && !options.has("contrastive"))
+    throw UsageError("--sweep: only --study contrastive has plans of options to sweep");
 }
 
 StudyOutcome run_study(const StudyPlan& plan, const Options& options, Device device, RunFolder& folder,
@@ -89,10 +39,10 @@ StudyOutcome run_study(const StudyPlan& plan, const Options& options, Device dev
   StudyOutcome outcome{.plan = plan};
   std::shared_ptr<StudyGround> ground;
   {
-    const Progress::Stage stage(progress, "exact scores of " + plan.data.data);
+    const Progress::Stage stage(progress, "exact scores of " + plan.label);
     ground = std::make_shared<StudyGround>(lay_ground(plan, device, options.compute.seed));
   }
-  Progress::Stage stage(progress, plan.data.data, static_cast<std::int64_t>(plan.networks.size() * plan.seeds.size()));
+  Progress::Stage stage(progress, plan.label, static_cast<std::int64_t>(plan.networks.size() * plan.seeds.size()));
   for (const std::string& network : plan.networks)
     for (const std::uint64_t seed : plan.seeds) {
       for (auto& look : follow_training(plan, *ground, network, seed, device, folder, progress))
@@ -100,9 +50,12 @@ StudyOutcome run_study(const StudyPlan& plan, const Options& options, Device dev
       stage.advance();
     }
   outcome.examined = plan.networks.back();
-  const auto model = load_last(plan, outcome.examined, plan.seeds.front(), folder, device);
-  outcome.findings = examine(plan, *ground, *model, outcome.examined, plan.seeds.front(), folder, progress, results);
-  for (const auto& row : contrastive_rows(outcome.looks)) results["contrastive"].push_back(row);
+  outcome.overlap = overlap_curve(plan, *ground, results);
+  for (const std::uint64_t seed : plan.seeds) {
+    const auto model = load_last(plan, outcome.examined, seed, folder, device);
+    outcome.findings.push_back(examine(plan, *ground, *model, outcome.examined, seed, folder, progress, results));
+  }
+  for (const auto& row : contrastive_rows(outcome)) results["contrastive"].push_back(row);
   const auto n = static_cast<std::size_t>(plan.probes);
   for (std::size_t level = 0; level < probe_levels().size(); ++level) {
     double norm = 0.0, trace = 0.0;
@@ -116,6 +69,10 @@ StudyOutcome run_study(const StudyPlan& plan, const Options& options, Device dev
   return outcome;
 }
 
+bool is_sweep(const std::vector<StudyOutcome>& outcomes) {
+  return outcomes.size() > 1 && !outcomes.front().plan.swept.empty();
+}
+
 std::string summary_of(const std::vector<Claim>& claims) {
   return "Does a better diffusion model come closer to the empirical score everywhere, or only where training "
          "supervises "
@@ -123,36 +80,40 @@ std::string summary_of(const std::vector<Claim>& claims) {
          tally_of(claims);
 }
 
-void run(CommandLine& line, Options options) {
+nlohmann::ordered_json resolved(const std::vector<StudyPlan>& plans) {
+  auto rows = nlohmann::ordered_json::array();
+  for (const StudyPlan& plan : plans)
+    rows.push_back({{"plan", plan.name},
+                    {"data", plan.data.data},
+                    {"resolution", plan.data.resolution},
+                    {"subset", plan.data.subset},
+                    {"view", plan.model.view},
+                    {"networks", plan.networks},
+                    {"seeds", plan.seeds},
+                    {"checkpoints", plan.checkpoints},
+                    {"batch", plan.optimisation.batch},
+                    {"learning_rate", plan.optimisation.learning_rate},
+                    {"probes", plan.probes},
+                    {"samples", plan.samples},
+                    {"restarts", plan.restarts}});
+  return rows;
+}
+
+void run(CommandLine& line, Options& options) {
   const Device device = apply(options.compute);
   if (!options.run.dry_run) RunFolder::check(options.run);
   check(options);
-  options.plan.title = options.plan.data.data;
-  for (int seed = 0; seed < options.seed_count; ++seed)
-    options.plan.seeds.push_back(options.compute.seed + static_cast<std::uint64_t>(seed));
-  std::vector<StudyPlan> plans;
-  if (options.has("contrastive")) plans = options.run.quick ? quick_plans(options.plan) : std::vector{options.plan};
-  auto resolved = nlohmann::ordered_json::array();
-  for (const StudyPlan& plan : plans) {
-    check(plan);
-    resolved.push_back({{"data", plan.data.data},
-                        {"resolution", plan.data.resolution},
-                        {"subset", plan.data.subset},
-                        {"view", plan.model.view},
-                        {"networks", plan.networks},
-                        {"seeds", plan.seeds},
-                        {"checkpoints", plan.checkpoints},
-                        {"batch", plan.optimisation.batch},
-                        {"learning_rate", plan.optimisation.learning_rate},
-                        {"probes", plan.probes},
-                        {"samples", plan.samples},
-                        {"restarts", plan.restarts}});
-  }
-  // The plan's resolution is a GPU's, unless it was asked for.
+  const std::vector<std::uint64_t> seeds = parse_seeds(options.sweep.seeds);
+  // Before plans change the options: config.json records those that were given, and the other studies take the data so,
+  // but for a resolution that is a GPU's.
+  nlohmann::ordered_json config = run_config(line, {{"device", name_of(device.kind)}});
   DataOptions study_data = options.plan.data;
   if (options.run.quick && line.app().get_option("--resolution")->count() == 0) study_data.resolution = 16;
+  std::vector<StudyPlan> plans;
+  if (options.has("contrastive")) plans = plans_of(line, options.plan, options.sweep, options.run.quick);
+  config["plans"] = resolved(plans);
   const auto scale_of = [&](const std::string& study) {
-    return scale_of_study(study, options.run.quick, options.size, options.seed_count);
+    return scale_of_study(study, options.run.quick, options.size, static_cast<int>(seeds.size()));
   };
   RunEstimate estimate = plans.empty() ? RunEstimate{} : estimate_of(plans, device);
   for (const std::string& name : options.studies)
@@ -160,7 +121,7 @@ void run(CommandLine& line, Options options) {
   announce(estimate, options.run.out);
   if (options.run.dry_run) return;
 
-  RunFolder folder(options.run, line, {{"device", name_of(device.kind)}, {"plans", resolved}}, {"micro-batch"});
+  RunFolder folder(options.run.out, existing_of(options.run), config, {"micro-batch", "seeds", "sweep"});
   Progress progress;
   nlohmann::ordered_json results;
   if (!plans.empty())
@@ -180,19 +141,21 @@ void run(CommandLine& line, Options options) {
                                        .scale = scale_of(name),
                                        .data = study_data,
                                        .seed = options.compute.seed,
-                                       .seed_count = options.seed_count,
+                                       .seeds = seeds,
                                        .device = device,
                                        .folder = folder,
                                        .progress = progress}));
     results[name] = pages.back().results;
     for (const Claim& claim : pages.back().claims) claims.push_back(claim);
   }
+  if (is_sweep(outcomes)) results["sweep"] = sweep_rows(outcomes);
   for (const Claim& claim : claims) results["claims"].push_back(claim_json(claim));
   Report report("Selective underfitting", summary_of(claims));
   report.facts(run_facts(line, std::string(name_of(device.kind)), options.compute.precision, options.compute.seed));
   report.section("Claims");
   report.claims(claims, "What this run says of each claim, with its interval.");
   for (const StudyOutcome& outcome : outcomes) add_study(report, outcome);
+  if (is_sweep(outcomes)) add_sweep(report, outcomes);
   for (const StudyPage& page : pages) page.add(report);
   folder.write_results(results);
   report.write(folder.report());
@@ -217,8 +180,10 @@ int main(int argc, char** argv) {
                      "other parts of the paper, each its own study"},
                     {"selective_underfitting --quick --out runs/quick --resume", "go on after an interruption"},
                     {"selective_underfitting --data fashion-mnist --subset 10000 --networks unet-xs,unet-s "
-                     "--seed-count 3 --checkpoints 500,1500,5000 --out runs/full",
-                     "a study of one's own"}}},
+                     "--seeds 0..4 --checkpoints 500,1500,5000 --out runs/full",
+                     "a study of one's own"},
+                    {"selective_underfitting --quick --sweep subset=500,2000,20000 --out runs/sizes",
+                     "one plan for each size, and a summary of them"}}},
       [&](CommandLine& line) {
         StudyPlan& plan = options->plan;
         add_options(line, options->run);
@@ -226,9 +191,15 @@ int main(int argc, char** argv) {
         add_options(line, plan.data);
         add_options(line, plan.model);
         add_options(line, plan.optimisation);
+        add_options(line, options->sweep);
         CLI::App& app = line.app();
         app.remove_option(app.get_option("--network"));
         app.remove_option(app.get_option("--steps"));
+        app.get_option("--seeds")->description("Paired seeds of training, for every network and study: 0..4, or 0,3,7");
+        app.get_option("--sweep")->description(
+            "Of the contrastive study: an option and its values, one plan each: key=a,b,c; may be repeated. With "
+            "--quick "
+            "every plan is that of the plain images");
         app.add_option("--study", options->studies, fmt::format("Parts of the paper: contrastive, {}", known_studies()))
             ->delimiter(',')
             ->type_name("NAME,...")
@@ -245,9 +216,6 @@ int main(int argc, char** argv) {
         app.add_option("--networks", plan.networks, "Networks to compare, smallest first; the last is examined closely")
             ->delimiter(',')
             ->type_name("SPEC,...")
-            ->group("Study");
-        app.add_option("--seed-count", options->seed_count, "Paired training seeds: --seed, --seed + 1, ...")
-            ->check(CLI::Range(1, 1000))
             ->group("Study");
         app.add_option("--checkpoints", plan.checkpoints, "Steps at which the score is looked at")
             ->delimiter(',')

@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
@@ -57,7 +58,20 @@ std::string_view name_of(Verdict verdict) {
   return "";
 }
 
-nlohmann::ordered_json claim_json(const Claim& claim) {
+Claim judged(Claim claim) {
+  const auto add = [&claim](const char* words) { claim.note += (claim.note.empty() ? "" : "; ") + std::string(words); };
+  const bool one_value = claim.high - claim.low <= 1e-9 * std::abs(claim.effect);
+  if (claim.seeds == 1 && claim.verdict != Verdict::as_measured) {
+    claim.verdict = Verdict::as_measured;
+    add("one seed: no verdict");
+  } else if (claim.seeds > 1 && one_value) {
+    add("the same in every seed");
+  }
+  return claim;
+}
+
+nlohmann::ordered_json claim_json(const Claim& unjudged) {
+  const Claim claim = judged(unjudged);
   return {{"statement", claim.statement},
           {"verdict", name_of(claim.verdict)},
           {"effect_name", claim.effect_name},
@@ -70,7 +84,9 @@ nlohmann::ordered_json claim_json(const Claim& claim) {
 }
 
 std::string tally_of(const std::vector<Claim>& claims) {
-  const auto count = [&](Verdict verdict) { return std::ranges::count(claims, verdict, &Claim::verdict); };
+  const auto count = [&](Verdict verdict) {
+    return std::ranges::count_if(claims, [&](const Claim& claim) { return judged(claim).verdict == verdict; });
+  };
   const auto holds = count(Verdict::reproduced), open = count(Verdict::not_at_this_scale),
              fails = count(Verdict::contradicted);
   if (holds + open + fails == 0) return "";
@@ -154,7 +170,8 @@ void Report::claims(const std::vector<Claim>& claims, const std::string& caption
       "<th scope=\"col\">Measured</th><th scope=\"col\" class=\"number\">Effect</th>"
       "<th scope=\"col\" class=\"number\">95 % interval</th><th scope=\"col\" class=\"number\">n</th>"
       "<th scope=\"col\" class=\"number\">Seeds</th></tr></thead><tbody>\n";
-  for (const Claim& claim : claims) {
+  for (const Claim& unjudged : claims) {
+    const Claim claim = judged(unjudged);
     const std::string note =
         claim.note.empty() ? "" : fmt::format("<div class=\"note\">{}</div>", html_escape(claim.note));
     html += fmt::format(

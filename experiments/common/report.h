@@ -27,9 +27,13 @@ struct Claim {
   double effect = 0;
   double low = 0, high = 0;
   std::int64_t n = 0;  // evaluation points
-  int seeds = 0;       // independently trained models
+  int seeds = 0;       // independently trained models that the interval is taken over; 0 where none was trained
   std::string note = {};
 };
+/// The claim with the verdict that its seeds allow, which is what rows, tallies and pages show. Claims about trained
+/// models need two of them, from different seeds: with one there is no verdict, whatever `verdict` holds. An interval
+/// of no width over seeds keeps its verdict and says that every seed gave the same. The note says either.
+Claim judged(Claim claim);
 /// A row of results.json's `claims`.
 nlohmann::ordered_json claim_json(const Claim& claim);
 /// How many claims hold, do not show and are contradicted, as a sentence with a space before it; "" where none has a

@@ -132,6 +132,8 @@ Estimate seed_difference(const std::vector<SweepCell>& cells, const std::vector<
 enum class Expected : std::uint8_t { rise, fall, no_change, anything };
 /// A claim about such a difference: it holds where the interval lies wholly on the expected side of zero (for
 /// no_change: where it holds zero), is contradicted on the other side, and is not decided at this scale between them.
+/// Where no_change is expected and every seed gave zero exactly (fractions that are 0 or 1 throughout) there is no
+/// verdict.
 Claim difference_claim(std::string statement, std::string effect_name, const Estimate& difference, Expected expected,
                        std::int64_t points);
 

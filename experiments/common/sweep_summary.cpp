@@ -150,10 +150,11 @@ Claim difference_claim(std::string statement, std::string effect_name, const Est
   const bool rises = difference.low > 0.0, falls = difference.high < 0.0;
   const bool holds = expected == Expected::rise ? rises : expected == Expected::fall ? falls : !rises && !falls;
   const bool opposite = expected == Expected::rise ? falls : expected == Expected::fall ? rises : rises || falls;
-  claim.verdict = expected == Expected::anything ? Verdict::as_measured
-                  : holds                        ? Verdict::reproduced
-                  : opposite                     ? Verdict::contradicted
-                                                 : Verdict::not_at_this_scale;
+  const bool untested = expected == Expected::no_change && difference.low == 0.0 && difference.high == 0.0;
+  claim.verdict = expected == Expected::anything || untested ? Verdict::as_measured
+                  : holds                                    ? Verdict::reproduced
+                  : opposite                                 ? Verdict::contradicted
+                                                             : Verdict::not_at_this_scale;
   return claim;
 }
 

@@ -81,7 +81,7 @@ Part run_naive(const PartSettings& settings) {
                            .low = 0.0,
                            .high = critical,
                            .n = plan.count,
-                           .seeds = 1,
+                           .seeds = 0,  // the sampler draws from the exact score: nothing is trained
                            .note = fmt::format("beside it the 1 % critical interval; at {} steps {:.3f}",
                                                step_counts.front(), series.y.front())});
   }

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "diffusion/statistics.h"
 #include "experiments/selective_underfitting/page.h"
@@ -26,6 +27,10 @@ std::vector<std::vector<double>> by_seed(const StudyOutcome& outcome, const std:
   return lists;
 }
 
+Estimate estimate_of(const Change& change, std::int64_t n) {
+  return {.value = change.ratio, .low = change.low, .high = change.high, .n = n};
+}
+
 void trend_claims(const StudyOutcome& outcome, const std::string& network, std::vector<Claim>& claims) {
   const auto [first, last] = std::minmax_element(outcome.plan.checkpoints.begin(), outcome.plan.checkpoints.end());
   if (*first == *last) return;
@@ -33,16 +38,11 @@ void trend_claims(const StudyOutcome& outcome, const std::string& network, std::
     const auto before = by_seed(outcome, network, *first, region), after = by_seed(outcome, network, *last, region);
     if (before.empty() || before.size() != after.size()) return;
     const Change change = change_of(before, after);
-    claims.push_back({.statement = fmt::format("{}: the {} error {} with training ({})", network, what,
-                                               rise ? "rises" : "falls", outcome.plan.data.data),
-                      .verdict = trend(change, rise),
-                      .effect_name = fmt::format("error at step {} / at step {}", *last, *first),
-                      .effect = change.ratio,
-                      .low = change.low,
-                      .high = change.high,
-                      .n = outcome.plan.probes,
-                      .seeds = static_cast<int>(before.size()),
-                      .note = interval_meaning(before.size())});
+    claims.push_back(claim_over_seeds(fmt::format("{}: the {} error {} with training ({})", network, what,
+                                                  rise ? "rises" : "falls", outcome.plan.label),
+                                      fmt::format("error at step {} / at step {}", *last, *first),
+                                      estimate_of(change, outcome.plan.probes), trend(change, rise), before.size(), "",
+                                      "bootstrap over evaluation points"));
   };
   add("sup", "supervised", false);
   add("ext", "extrapolated", true);
@@ -53,93 +53,101 @@ void gap_claim(const StudyOutcome& outcome, const std::string& network, std::vec
   const auto sup = by_seed(outcome, network, last, "sup"), ext = by_seed(outcome, network, last, "ext");
   if (sup.empty() || sup.size() != ext.size()) return;
   const Change gap = change_of(sup, ext);
-  claims.push_back({.statement = fmt::format("{}: the extrapolated error is above the supervised one ({})", network,
-                                             outcome.plan.data.data),
-                    .verdict = trend(gap, true),
-                    .effect_name = fmt::format("extrapolated / supervised error at step {}", last),
-                    .effect = gap.ratio,
-                    .low = gap.low,
-                    .high = gap.high,
-                    .n = outcome.plan.probes,
-                    .seeds = static_cast<int>(sup.size()),
-                    .note = interval_meaning(sup.size())});
+  claims.push_back(claim_over_seeds(
+      fmt::format("{}: the extrapolated error is above the supervised one ({})", network, outcome.plan.label),
+      fmt::format("extrapolated / supervised error at step {}", last), estimate_of(gap, outcome.plan.probes),
+      trend(gap, true), sup.size(), "", "bootstrap over evaluation points"));
 }
 
+/// One number a seed: the median r* of its sampler's states at t = 0.2.
 void shell_claim(const StudyOutcome& outcome, std::vector<Claim>& claims) {
-  const auto curve = [&](const std::string& source) {
-    return std::find_if(outcome.findings.shells.begin(), outcome.findings.shells.end(),
-                        [&](const ShellCurve& c) { return c.source == source; });
-  };
-  const auto sup = curve("sup"), ext = curve("ext");
-  const auto level = std::find_if(ext->t.begin(), ext->t.end(), [](double t) { return std::abs(t - 0.2) < 1e-9; });
-  if (level == ext->t.end()) return;
-  const auto at = static_cast<std::size_t>(level - ext->t.begin());
-  const bool apart = ext->q05[at] > sup->q95[at];
+  const ShellCurve& sup = outcome.findings.front().supervised;  // the same states for every seed
+  const auto level = std::find_if(sup.t.begin(), sup.t.end(), [](double t) { return std::abs(t - 0.2) < 1e-9; });
+  if (level == sup.t.end()) return;
+  const auto at = static_cast<std::size_t>(level - sup.t.begin());
+  const Estimate median = over_seeds(outcome.findings, [&](const Findings& findings) {
+    const ShellCurve& ext = findings.extrapolated;
+    return Estimate{.value = ext.q50[at], .low = ext.q05[at], .high = ext.q95[at], .n = outcome.plan.probes};
+  });
   claims.push_back(
-      {.statement = fmt::format("Sampler states leave the shells that training supervises: r* at t = 0.2 ({})",
-                                outcome.plan.data.data),
-       .verdict = apart ? Verdict::reproduced : Verdict::not_at_this_scale,
-       .effect_name = "median r* of sampler states",
-       .effect = ext->q50[at],
-       .low = ext->q05[at],
-       .high = ext->q95[at],
-       .n = outcome.plan.probes,
-       .seeds = 1,
-       .note = fmt::format("5-95 % of states; training states {:.3f} ({:.3f} to {:.3f})", sup->q50[at], sup->q05[at],
-                           sup->q95[at])});
+      claim_over_seeds(fmt::format("{}: sampler states leave the shells that training supervises, r* at t = 0.2 ({})",
+                                   outcome.examined, outcome.plan.label),
+                       "median r* of sampler states", median,
+                       verdict_of(median.low > sup.q95[at], median.high < sup.q95[at]), outcome.findings.size(),
+                       fmt::format("to be above {:.3f}, the 95 % quantile of training states, whose median is {:.3f}",
+                                   sup.q95[at], sup.q50[at]),
+                       "5-95 % of states"));
 }
 
-void restart_claim(const StudyOutcome& outcome, std::vector<Claim>& claims) {
-  const RestartCurve& curve = outcome.findings.restart;
-  double low_t = 0.0, high_t = 1.0;
-  for (std::size_t i = 0; i < curve.t.size(); ++i) {
-    if (curve.recovered[i] >= 0.95) low_t = std::max(low_t, curve.t[i]);
-    if (curve.recovered[i] <= 0.05) high_t = std::min(high_t, curve.t[i]);
+/// Where y, over rising t, first passes 1/2 (`rising` or falling), by a straight line; the last t where it never does.
+double half_way(const std::vector<double>& t, const std::vector<double>& y, bool rising) {
+  for (std::size_t i = 0; i < t.size(); ++i) {
+    if (rising ? y[i] < 0.5 : y[i] > 0.5) continue;
+    return i == 0 ? t[0] : t[i - 1] + (t[i] - t[i - 1]) * (0.5 - y[i - 1]) / (y[i] - y[i - 1]);
   }
-  claims.push_back(
-      {.statement = fmt::format("Restarts find their training image below a transition and lose it above ({})",
-                                outcome.plan.data.data),
-       .verdict = low_t > 0.0 && high_t > low_t && curve.recovered.back() <= 0.05 ? Verdict::reproduced
-                                                                                  : Verdict::not_at_this_scale,
-       .effect_name = "t where half are recovered",
-       .effect = 0.5 * (low_t + high_t),
-       .low = low_t,
-       .high = high_t,
-       .n = curve.n,
-       .seeds = 1,
-       .note = "from the last t with at least 95 % recovered to the first with at most 5 %"});
+  return t.back();
+}
+
+/// The mean share of restarts that find their image, over the levels in (from, to]; t = 0, where nothing is done to an
+/// image, says nothing. With one seed its range over levels.
+std::optional<Estimate> share_between(const RestartCurve& curve, double from, double to) {
+  std::vector<double> shares;
+  for (std::size_t i = 0; i < curve.t.size(); ++i)
+    if (curve.t[i] > from + 1e-9 && curve.t[i] <= to + 1e-9) shares.push_back(curve.recovered[i]);
+  if (shares.empty()) return {};
+  return Estimate{.value = mean(shares),
+                  .low = *std::min_element(shares.begin(), shares.end()),
+                  .high = *std::max_element(shares.begin(), shares.end()),
+                  .n = curve.n};
+}
+
+/// Restarts against the overlap of shells: about all find their image below the level where the overlap of the closest
+/// pair passes 1/2, about none above (Song et al., section 4.2).
+void restart_claims(const StudyOutcome& outcome, std::vector<Claim>& claims) {
+  const std::size_t seeds = outcome.findings.size();
+  const OverlapCurve& overlap = outcome.overlap;
+  const double closest = half_way(overlap.t, overlap.max, true), near = half_way(overlap.t, overlap.q99, true);
+  const auto about = [&](const std::string& what) {
+    return fmt::format("{}: {} ({})", outcome.examined, what, outcome.plan.label);
+  };
+  const Estimate transition = over_seeds(outcome.findings, [](const Findings& findings) {
+    const double t = restart_transition(findings.restart);
+    return Estimate{.value = t, .low = t, .high = t, .n = findings.restart.n};
+  });
+  claims.push_back(claim_over_seeds(
+      about("the level at which half of the restarts still find their image"), "t", transition, Verdict::as_measured,
+      seeds,
+      fmt::format("the overlap passes 1/2 at t = {:.3f} (closest pair) and {:.3f} (nearest 1 % of pairs)", closest,
+                  near),
+      "one number"));
+  const auto add = [&](const std::string& what, double from, double to, bool all) {
+    if (!share_between(outcome.findings.front().restart, from, to)) return;
+    const Estimate share = over_seeds(
+        outcome.findings, [&](const Findings& findings) { return *share_between(findings.restart, from, to); });
+    const bool high = share.low > 0.9, low = share.high < 0.1;
+    claims.push_back(claim_over_seeds(
+        about(what), fmt::format("share of restarts that find their image, mean over {:.3g} < t ≤ {:.3g}", from, to),
+        share, verdict_of(all ? high : low, all ? share.high < 0.5 : share.low > 0.5), seeds,
+        all ? "about all: more than 0.9; fewer than half contradict it"
+            : "about none: less than 0.1; more than half contradict it",
+        "least and most of a level"));
+  };
+  add("below the overlap's transition about all restarts find their image", 0.0, closest, true);
+  add("above the overlap's transition about no restart finds its image", closest, 1.0, false);
 }
 
 }  // namespace
 
-Change change_of(const std::vector<std::vector<double>>& first, const std::vector<std::vector<double>>& last) {
-  if (first.size() == 1) {
-    const Estimate estimate = paired_ratio(last[0], first[0]);
-    return {estimate.value, estimate.low, estimate.high};
-  }
-  std::vector<double> logs;
-  for (std::size_t i = 0; i < first.size(); ++i) logs.push_back(std::log(mean(last[i]) / mean(first[i])));
-  const Estimate change = student_estimate(logs);
-  return {std::exp(change.value), std::exp(change.low), std::exp(change.high)};
+double restart_transition(const RestartCurve& curve) {
+  return half_way(curve.t, curve.recovered, false);
 }
 
-std::string interval_meaning(std::size_t seeds) {
-  return seeds > 1 ? fmt::format("Student's 95 % interval over {} paired seeds", seeds)
-                   : "bootstrap over evaluation points, one seed";
-}
-
-Verdict trend(const Change& change, bool expected_to_rise) {
-  const bool rises = change.low > 1.0, falls = change.high < 1.0;
-  if (expected_to_rise ? rises : falls) return Verdict::reproduced;
-  if (expected_to_rise ? falls : rises) return Verdict::contradicted;
-  return Verdict::not_at_this_scale;
-}
-
-Json contrastive_rows(const std::vector<Json>& looks) {
+Json contrastive_rows(const StudyOutcome& outcome) {
   Json rows = Json::array();
-  for (const Json& look : looks)
+  for (const Json& look : outcome.looks)
     for (const Json& region : look.at("regions"))
-      rows.push_back({{"data", look.at("data")},
+      rows.push_back({{"plan", outcome.plan.name},
+                      {"data", look.at("data")},
                       {"model", look.at("model")},
                       {"seed", look.at("seed")},
                       {"step", look.at("step")},
@@ -160,7 +168,7 @@ std::vector<Claim> claims_of(const StudyOutcome& outcome) {
     gap_claim(outcome, network, claims);
   }
   shell_claim(outcome, claims);
-  restart_claim(outcome, claims);
+  restart_claims(outcome, claims);
   return claims;
 }
 

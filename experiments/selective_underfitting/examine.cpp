@@ -8,6 +8,7 @@
 #include "experiments/common/progress.h"
 #include "experiments/common/run_folder.h"
 #include "experiments/common/signals.h"
+#include "experiments/selective_underfitting/over_seeds.h"
 #include "experiments/selective_underfitting/study.h"
 #include "nn/io/npz.h"
 
@@ -15,13 +16,6 @@ namespace tweedie::experiments {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string file_stem(const StudyPlan& plan) {
-  std::string stem = plan.data.data;
-  std::replace_if(
-      stem.begin(), stem.end(), [](char c) { return c == ':' || c == '/' || c == ','; }, '_');
-  return stem;
-}
 
 ShellCurve shell_curve(const std::string& source, const ProbeReference& reference) {
   ShellCurve curve{.source = source, .t = reference.states.t};
@@ -31,19 +25,6 @@ ShellCurve shell_curve(const std::string& source, const ProbeReference& referenc
     curve.q05.push_back(quantile(r, 0.05));
     curve.q50.push_back(quantile(r, 0.5));
     curve.q95.push_back(quantile(r, 0.95));
-  }
-  return curve;
-}
-
-OverlapCurve overlap_curve(const StudyGround& ground) {
-  const PairDistances pairs(ground.train);
-  OverlapCurve curve;
-  for (const double t : falling_times(1.0)) {
-    curve.t.insert(curve.t.begin(), t);
-    // The overlap falls with distance, so its upper quantile over pairs is at the lower quantile of distances.
-    curve.max.insert(curve.max.begin(), shell_overlap(ground.process, t, pairs.smallest()));
-    curve.q99.insert(curve.q99.begin(), shell_overlap(ground.process, t, pairs.quantile(0.01)));
-    curve.q50.insert(curve.q50.begin(), shell_overlap(ground.process, t, pairs.quantile(0.5)));
   }
   return curve;
 }
@@ -80,11 +61,9 @@ RestartCurve restart_curve(const StudyPlan& plan, const StudyGround& ground, Sco
       recovered += same ? 1.0 : 0.0;
       copied += same && measures.m[i] < 1.0 / 9.0 ? 1.0 : 0.0;
     }
-    const double share = recovered / static_cast<double>(n);
     curve.t.push_back(t);
-    curve.recovered.push_back(share);
+    curve.recovered.push_back(recovered / static_cast<double>(n));
     curve.copied.push_back(copied / static_cast<double>(n));
-    curve.standard_error.push_back(std::sqrt(share * (1.0 - share) / static_cast<double>(n)));
   }
   return curve;
 }
@@ -97,38 +76,54 @@ std::vector<double> square_roots(const std::vector<double>& values) {
 
 }  // namespace
 
+OverlapCurve overlap_curve(const StudyPlan& plan, const StudyGround& ground, Json& results) {
+  const PairDistances pairs(ground.train);
+  OverlapCurve curve;
+  for (const double t : falling_times(1.0)) {
+    curve.t.insert(curve.t.begin(), t);
+    // The overlap falls with distance, so its upper quantile over pairs is at the lower quantile of distances.
+    curve.max.insert(curve.max.begin(), shell_overlap(ground.process, t, pairs.smallest()));
+    curve.q99.insert(curve.q99.begin(), shell_overlap(ground.process, t, pairs.quantile(0.01)));
+    curve.q50.insert(curve.q50.begin(), shell_overlap(ground.process, t, pairs.quantile(0.5)));
+  }
+  for (std::size_t i = 0; i < curve.t.size(); ++i)
+    results["overlap"].push_back({{"plan", plan.name},
+                                  {"data", plan.data.data},
+                                  {"t", curve.t[i]},
+                                  {"max", curve.max[i]},
+                                  {"q99", curve.q99[i]},
+                                  {"q50", curve.q50[i]}});
+  return curve;
+}
+
 Findings examine(const StudyPlan& plan, const StudyGround& ground, ScoreModel& model, const std::string& network,
                  std::uint64_t seed, RunFolder& folder, Progress& progress, Json& results) {
-  const std::string& data = plan.data.data;
+  const Json which = {{"plan", plan.name}, {"data", plan.data.data}, {"model", network}, {"seed", seed}};
+  const auto row = [&](const Json& more) {
+    Json all = which;
+    all.update(more);
+    return all;
+  };
   Findings findings;
-  Progress::Stage stage(progress, "examine " + network + " on " + data);
+  Progress::Stage stage(progress, fmt::format("examine {} on {}, seed {}", network, plan.label, seed));
   const Generation generation = generate(model, ground, std::max(plan.samples, plan.probes));
 
-  findings.shells.push_back(shell_curve("sup", ground.supervised));
-  findings.shells.push_back(shell_curve("ext", reference_at(generation.trajectory, *ground.empirical, ground.process)));
-  for (const ShellCurve& curve : findings.shells)
-    for (std::size_t i = 0; i < curve.t.size(); ++i)
-      results["shells"].push_back({{"data", data},
-                                   {"t", curve.t[i]},
-                                   {"source", curve.source},
-                                   {"q05", curve.q05[i]},
-                                   {"q50", curve.q50[i]},
-                                   {"q95", curve.q95[i]}});
-  findings.overlap = overlap_curve(ground);
-  for (std::size_t i = 0; i < findings.overlap.t.size(); ++i)
-    results["overlap"].push_back({{"data", data},
-                                  {"t", findings.overlap.t[i]},
-                                  {"max", findings.overlap.max[i]},
-                                  {"q99", findings.overlap.q99[i]},
-                                  {"q50", findings.overlap.q50[i]}});
+  findings.supervised = shell_curve("sup", ground.supervised);
+  findings.extrapolated = shell_curve("ext", reference_at(generation.trajectory, *ground.empirical, ground.process));
+  for (const ShellCurve* curve : {&findings.supervised, &findings.extrapolated})
+    for (std::size_t i = 0; i < curve->t.size(); ++i)
+      results["shells"].push_back(row({{"t", curve->t[i]},
+                                       {"source", curve->source},
+                                       {"q05", curve->q05[i]},
+                                       {"q50", curve->q50[i]},
+                                       {"q95", curve->q95[i]}}));
   findings.restart = restart_curve(plan, ground, model, progress);
   for (std::size_t i = 0; i < findings.restart.t.size(); ++i)
-    results["restart"].push_back({{"data", data},
-                                  {"t", findings.restart.t[i]},
-                                  {"ratio", findings.restart.recovered[i]},
-                                  {"se", findings.restart.standard_error[i]},
-                                  {"copied", findings.restart.copied[i]},
-                                  {"n", findings.restart.n}});
+    results["restart"].push_back(row({{"t", findings.restart.t[i]},
+                                      {"ratio", findings.restart.recovered[i]},
+                                      {"se", share_error(findings.restart.recovered[i], findings.restart.n)},
+                                      {"copied", findings.restart.copied[i]},
+                                      {"n", findings.restart.n}}));
 
   const auto d = static_cast<std::size_t>(ground.train.dimension());
   const auto n = static_cast<std::size_t>(plan.samples);
@@ -140,24 +135,23 @@ Findings examine(const StudyPlan& plan, const StudyGround& ground, ScoreModel& m
   const NeighbourMeasures held_out = neighbour_measures(unseen, *ground.empirical);
   const std::vector<float> features = ground.features->features(images);
   const std::vector<double> levels = {0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0};
-  findings.samples = {
-      {"data", data},
-      {"model", network},
-      {"seed", seed},
-      {"frechet", frechet_distance(feature_moments(features, ground.features->dimension()), ground.held_out_moments)},
-      {"features", fmt::format("{} principal components of held-out images ({:.1f} % of their variance)",
-                               ground.features->dimension(), 100.0 * ground.features->explained())},
-      {"n", plan.samples},
-      {"memorised", fractions_json(memorised_fractions(generated))},
-      {"memorised_heldout", fractions_json(memorised_fractions(held_out))},
-      {"m_quantiles", quantiles(generated.m, levels)}};
+  findings.samples = row(
+      {{"frechet", frechet_distance(feature_moments(features, ground.features->dimension()), ground.held_out_moments)},
+       {"features", fmt::format("{} principal components of held-out images ({:.1f} % of their variance)",
+                                ground.features->dimension(), 100.0 * ground.features->explained())},
+       {"n", plan.samples},
+       {"memorised", fractions_json(memorised_fractions(generated))},
+       {"memorised_heldout", fractions_json(memorised_fractions(held_out))},
+       {"m_quantiles", quantiles(generated.m, levels)}});
   results["samples"].push_back(findings.samples);
-  findings.m = square_roots(generated.m);
-  findings.m_held_out = square_roots(held_out.m);
-  findings.gallery = folder.images() / fmt::format("{}_nearest.png", file_stem(plan));
-  write_nearest_gallery(findings.gallery, images, ground.train, generated.nearest, 4);
+  findings.root_m = square_roots(generated.m);
+  findings.root_m_held_out = square_roots(held_out.m);
+  if (seed == plan.seeds.front()) {
+    findings.gallery = folder.images() / (plan.name + "_nearest.png");
+    write_nearest_gallery(findings.gallery, images, ground.train, generated.nearest, 4);
+  }
   io::write_npz(
-      folder.arrays() / fmt::format("{}_samples.npz", file_stem(plan)),
+      folder.arrays() / fmt::format("{}-seed{}_samples.npz", plan.name, seed),
       {io::view_of("samples", images, {plan.samples, ground.train.height, ground.train.width, ground.train.channels}),
        io::view_of("nearest", generated.nearest, {plan.samples}), io::view_of("m", generated.m, {plan.samples}),
        io::view_of("nearest_over_second", generated.nearest_over_second, {plan.samples})});

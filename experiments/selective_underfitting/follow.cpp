@@ -10,10 +10,18 @@ namespace tweedie::experiments {
 namespace {
 
 std::string job_name(const StudyPlan& plan, const std::string& network, std::uint64_t seed) {
-  std::string name = fmt::format("{}-{}-seed{}", plan.data.data, network, seed);
+  std::string name = fmt::format("{}-{}-seed{}", plan.name, network, seed);
   std::replace_if(
       name.begin(), name.end(), [](char c) { return c == ':' || c == '/'; }, '_');
   return name;
+}
+
+/// What examining a finished network costs, in training samples of three forward passes: forty sampler evaluations a
+/// sample, and restarts from twenty levels, 420 evaluations each.
+double examination_samples(const StudyPlan& plan) {
+  return (40.0 * static_cast<double>(std::max(plan.samples, plan.probes)) +
+          420.0 * static_cast<double>(plan.restarts)) /
+         3.0;
 }
 
 std::int64_t steps_of(const StudyPlan& plan) {
@@ -167,9 +175,10 @@ RunEstimate estimate_of(const std::vector<StudyPlan>& plans, Device device) {
       // A look asks the network, forwards only, at four regions of nine levels and along forty sampler evaluations; a
       // training sample costs three forwards.
       const double look_samples = 1.3 * static_cast<double>(plan.probes) * (4.0 * 9.0 + 40.0) / 3.0;
-      const double looks =
-          look_samples / static_cast<double>(optimisation.batch) * static_cast<double>(plan.checkpoints.size());
-      const double steps = seeds * (static_cast<double>(optimisation.steps) + looks);
+      const double batch = static_cast<double>(optimisation.batch);
+      const double looks = look_samples / batch * static_cast<double>(plan.checkpoints.size());
+      const double examined = network == plan.networks.back() ? examination_samples(plan) / batch : 0.0;
+      const double steps = seeds * (static_cast<double>(optimisation.steps) + looks + examined);
       estimate.seconds += training.seconds_per_step * steps;
       estimate.flops += training.flops_per_step * steps;
       const std::int64_t kept =

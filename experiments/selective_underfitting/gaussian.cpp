@@ -5,7 +5,6 @@
 #include "diffusion/gaussian_mixture.h"
 #include "diffusion/statistics.h"
 #include "experiments/common/progress.h"
-#include "experiments/selective_underfitting/page.h"
 #include "experiments/selective_underfitting/studies.h"
 
 namespace tweedie::experiments {
@@ -87,15 +86,8 @@ double error_of(const std::vector<std::vector<double>>& lists) {
 
 Claim claim_of(const std::string& statement, const std::string& effect, const Change& change, bool rise, std::int64_t n,
                std::size_t seeds) {
-  return {.statement = statement,
-          .verdict = trend(change, rise),
-          .effect_name = effect,
-          .effect = change.ratio,
-          .low = change.low,
-          .high = change.high,
-          .n = n,
-          .seeds = static_cast<int>(seeds),
-          .note = interval_meaning(seeds)};
+  return claim_over_seeds(statement, effect, {.value = change.ratio, .low = change.low, .high = change.high, .n = n},
+                          trend(change, rise), seeds, "", "bootstrap over evaluation points");
 }
 
 std::vector<Claim> claims_of(const std::vector<std::vector<Json>>& runs) {
@@ -151,15 +143,16 @@ StudyPage gaussian_study(const StudyContext& context) {
   for (const double part : paper_parts) looks.push_back(std::llround(part * static_cast<double>(steps)));
   const Ground ground = lay(context);
 
-  const int seeds = context.scale.networks;
+  const std::size_t seeds = context.seeds.size();
   std::vector<std::vector<Json>> runs;
-  Progress::Stage stage(context.progress, "gaussian toy", seeds);
-  for (int k = 0; k < seeds; ++k, stage.advance()) {
-    plan.seed = context.seed + static_cast<std::uint64_t>(k);
-    plan.name = fmt::format("gaussian-seed{}", plan.seed);
+  Progress::Stage stage(context.progress, "gaussian toy", static_cast<std::int64_t>(seeds));
+  for (const std::uint64_t seed : context.seeds) {
+    plan.seed = seed;
+    plan.name = fmt::format("gaussian-seed{}", seed);
     runs.push_back(train_and_look(plan, ground.train, looks, context, [&](NetworkScore& model, std::int64_t) {
       return look_at(model, ground, context.seed);
     }));
+    stage.advance();
   }
 
   StudyPage page{.results = Json::array(), .claims = claims_of(runs), .add = {}};
@@ -204,7 +197,7 @@ StudyPage gaussian_study(const StudyContext& context) {
                              .series = series}},
                  .panel_width = 760,
                  .panel_height = 460},
-                "Means over seeds with their standard errors.");
+                seeds > 1 ? "Means over seeds with their standard errors." : "With standard errors over states.");
   };
   return page;
 }

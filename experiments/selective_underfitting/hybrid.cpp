@@ -15,7 +15,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// Samples of one hybrid: how many are copies.
+/// Samples of one hybrid, or of one of each seed: how many are copies.
 struct Cell {
   double at =
       0.0;  // reversed time at which the network takes over; or the limit of r* above which the exact score acts
@@ -28,6 +28,21 @@ Cell cell_of(double at, ScoreModel& model, const EmpiricalScore& empirical, cons
   const auto shown = static_cast<std::ptrdiff_t>(std::min<std::int64_t>(samples, 16) * shape.count());
   gallery.insert(gallery.end(), generation.images.begin(), generation.images.begin() + shown);
   return {.at = at, .memorised = memorised_estimates(neighbour_measures(generation.images, empirical))};
+}
+
+/// The cells of one seed's network, by both rules.
+struct Cells {
+  std::vector<Cell> by_time, by_shell;
+};
+
+std::vector<Cell> of_all_seeds(const std::vector<Cells>& by_seed, std::vector<Cell> Cells::*rule) {
+  std::vector<Cell> all = by_seed.front().*rule;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    std::vector<MemorisedEstimates> each;
+    for (const Cells& cells : by_seed) each.push_back((cells.*rule)[i].memorised);
+    all[i].memorised = over_seeds(std::span<const MemorisedEstimates>(each));
+  }
+  return all;
 }
 
 Series series_of(const std::vector<Cell>& cells, const std::string& label,
@@ -43,10 +58,9 @@ Series series_of(const std::vector<Cell>& cells, const std::string& label,
   return series;
 }
 
-Json rows_of(const std::vector<Cell>& cells, const char* rule) {
-  Json rows = Json::array();
+void add_rows(Json& rows, const std::vector<Cell>& cells, const char* rule, std::uint64_t seed) {
   for (const Cell& cell : cells) {
-    Json row = {{"switch", rule}, {"at", cell.at}};
+    Json row = {{"switch", rule}, {"at", cell.at}, {"seed", seed}};
     const std::pair<const char*, const Estimate*> measures[] = {{"m_third", &cell.memorised.m_third},
                                                                 {"sqrt_m_third", &cell.memorised.sqrt_m_third},
                                                                 {"sqrt_m_half", &cell.memorised.sqrt_m_half},
@@ -55,28 +69,19 @@ Json rows_of(const std::vector<Cell>& cells, const char* rule) {
       row[name] = {{"value", estimate->value}, {"low", estimate->low}, {"high", estimate->high}, {"n", estimate->n}};
     rows.push_back(row);
   }
-  return rows;
 }
 
-Claim copies_claim(const std::vector<Cell>& cells, double at, bool copied) {
+Claim copies_claim(const std::vector<Cell>& cells, double at, bool copied, std::size_t seeds) {
   const Cell* cell = nullptr;
   for (const Cell& each : cells)
     if (std::abs(each.at - at) < 1e-9) cell = &each;
   require(cell != nullptr, "hybrid study: no samples switched at {}", at);
   const Estimate& share = cell->memorised.sqrt_m_third;
   const bool holds = copied ? share.low > 0.5 : share.high < 0.5, fails = copied ? share.high < 0.5 : share.low > 0.5;
-  return {.statement = fmt::format("The exact score up to reversed time {}, the network after: samples are {}", at,
-                                   copied ? "copies" : "still novel"),
-          .verdict = holds   ? Verdict::reproduced
-                     : fails ? Verdict::contradicted
-                             : Verdict::not_at_this_scale,
-          .effect_name = "share of samples with √m < 1/3",
-          .effect = share.value,
-          .low = share.low,
-          .high = share.high,
-          .n = share.n,
-          .seeds = 1,
-          .note = "half of the samples is the line; bootstrap over samples"};
+  return claim_over_seeds(fmt::format("The exact score up to reversed time {}, the network after: samples are {}", at,
+                                      copied ? "copies" : "still novel"),
+                          "share of samples with √m < 1/3", share, verdict_of(holds, fails), seeds,
+                          "half of the samples is the line");
 }
 
 }  // namespace
@@ -87,33 +92,47 @@ StudyPage hybrid_study(const StudyContext& context) {
   if (data_options.subset == 0) data_options.subset = context.quick ? 1000 : 10000;
   const TrainingData data = load_training_data(data_options);
   const std::int64_t steps = context.scale.steps, samples = context.scale.samples;
-  NetworkPlan plan{.name = "hybrid", .model = {}, .optimisation = study_optimisation(steps), .seed = context.seed};
+  NetworkPlan plan{.name = "", .model = {}, .optimisation = study_optimisation(steps), .seed = 0};
   plan.model.network = context.scale.network;
   plan.optimisation.batch = context.scale.batch;
   plan.optimisation.learning_rate = 2e-3;
   plan.optimisation.schedule = "cosine";
-  const std::shared_ptr<ScoreModel> network = trained_network(plan, data.train, context);
   const auto empirical = std::make_shared<EmpiricalScore>(data.train, context.device);
-  const auto exact =
-      std::make_shared<EmpiricalScoreModel>(EmpiricalScore(data.train, context.device), network->process());
   const Shape shape{data.train.height, data.train.width, data.train.channels};
 
   const std::vector<double> reversed = {0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1.0};
   const std::vector<double> limits = {1.0, 1.05, 1.1, 1.2, 1.5, 2.0, 4.0};
-  std::vector<Cell> by_time, by_shell;
-  std::vector<float> time_tiles, shell_tiles;
-  Progress::Stage stage(context.progress, "hybrid sampler", static_cast<std::int64_t>(reversed.size() + limits.size()));
-  for (const double at : reversed) {
-    // The network alone at 0, the exact score alone at 1; its times are multiples of 0.05, the switch lies between.
-    HybridScore hybrid = HybridScore::by_time(exact, network, at >= 1.0 ? 0.0 : 1.0 - at + 0.025);
-    by_time.push_back(cell_of(at, hybrid, *empirical, shape, samples, context.seed, time_tiles));
-    stage.advance();
+  std::vector<float> time_tiles, shell_tiles;  // of the first seed
+  std::vector<Cells> by_seed;
+  Progress::Stage stage(context.progress, "hybrid sampler",
+                        static_cast<std::int64_t>((reversed.size() + limits.size()) * context.seeds.size()));
+  StudyPage page{.results = Json::array(), .claims = {}, .add = {}};
+  for (const std::uint64_t seed : context.seeds) {
+    plan.seed = seed;
+    plan.name = fmt::format("hybrid-seed{}", seed);
+    const std::shared_ptr<ScoreModel> network = trained_network(plan, data.train, context);
+    const auto exact =
+        std::make_shared<EmpiricalScoreModel>(EmpiricalScore(data.train, context.device), network->process());
+    Cells& cells = by_seed.emplace_back();
+    std::vector<float> others;
+    const bool first = seed == context.seeds.front();
+    for (const double at : reversed) {
+      // The network alone at 0, the exact score alone at 1; its times are multiples of 0.05, the switch lies between.
+      HybridScore hybrid = HybridScore::by_time(exact, network, at >= 1.0 ? 0.0 : 1.0 - at + 0.025);
+      cells.by_time.push_back(cell_of(at, hybrid, *empirical, shape, samples, seed, first ? time_tiles : others));
+      stage.advance();
+    }
+    for (const double limit : limits) {
+      HybridScore hybrid = HybridScore::by_shell(exact, network, empirical, limit);
+      cells.by_shell.push_back(cell_of(limit, hybrid, *empirical, shape, samples, seed, first ? shell_tiles : others));
+      stage.advance();
+    }
+    add_rows(page.results, cells.by_time, "reversed time", seed);
+    add_rows(page.results, cells.by_shell, "r*", seed);
   }
-  for (const double limit : limits) {
-    HybridScore hybrid = HybridScore::by_shell(exact, network, empirical, limit);
-    by_shell.push_back(cell_of(limit, hybrid, *empirical, shape, samples, context.seed, shell_tiles));
-    stage.advance();
-  }
+  const std::size_t seeds = by_seed.size();
+  const std::vector<Cell> by_time = of_all_seeds(by_seed, &Cells::by_time),
+                          by_shell = of_all_seeds(by_seed, &Cells::by_shell);
   double held_out = std::numeric_limits<double>::quiet_NaN();
   if (data.held_out && data.held_out->count >= samples) {
     std::vector<std::int64_t> first(static_cast<std::size_t>(samples));
@@ -122,10 +141,7 @@ StudyPage hybrid_study(const StudyContext& context) {
         memorised_fractions(neighbour_measures(data.held_out->selected(first).to_float(), *empirical)).sqrt_m_third;
   }
 
-  StudyPage page{.results = Json::array(), .claims = {}, .add = {}};
-  for (const Json& row : rows_of(by_time, "reversed time")) page.results.push_back(row);
-  for (const Json& row : rows_of(by_shell, "r*")) page.results.push_back(row);
-  page.claims = {copies_claim(by_time, 0.2, false), copies_claim(by_time, 0.4, true)};
+  page.claims = {copies_claim(by_time, 0.2, false, seeds), copies_claim(by_time, 0.4, true, seeds)};
   const auto columns = std::min<std::int64_t>(samples, 16);
   const auto gallery = [&](const char* name, const std::vector<float>& tiles) {
     std::filesystem::path file = context.folder.images() / name;
@@ -142,8 +158,10 @@ StudyPage hybrid_study(const StudyContext& context) {
         "(1 − t), the network after it (Bertrand et al., arXiv 2506.03719: novel when switched by .2, copies by .4). "
         "Right: the exact score acts wherever r* is above a limit, outside the shells that training supervises, and "
         "the "
-        "network inside. {} samples from the same noise each, 20 Heun steps; bars are 95 % bootstrap intervals.",
-        network_name, count, steps, samples));
+        "network inside. {} samples from the same noise each, 20 Heun steps; {} seeds, of weights, data order and "
+        "noise; "
+        "bars: {}.",
+        network_name, count, steps, samples, seeds, interval_meaning(seeds, "95 % bootstrap over samples")));
     const auto panel = [&](const std::string& title, const std::string& x, const std::vector<Cell>& cells) {
       Panel result{.title = title,
                    .x = {.label = x},
@@ -162,7 +180,7 @@ StudyPage hybrid_study(const StudyContext& context) {
                                       "Rows: reversed time of the switch 0, .05, .1, .15, .2, .25, .3, "
                                       ".35, .4, .5, .6, .8, 1; columns: one noise each."),
                     picture_from_file(shell_file, "Rows: limit of r* 1, 1.05, 1.1, 1.2, 1.5, 2, 4.")},
-                   "Samples by the place of the switch");
+                   "Samples of the first seed by the place of the switch");
   };
   return page;
 }

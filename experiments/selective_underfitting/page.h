@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "experiments/common/report.h"
+#include "experiments/selective_underfitting/over_seeds.h"
 #include "experiments/selective_underfitting/study.h"
 
 namespace tweedie::experiments {
@@ -14,28 +15,26 @@ namespace tweedie::experiments {
 struct StudyOutcome {
   StudyPlan plan;
   std::vector<nlohmann::ordered_json> looks;
-  std::string examined;  // the network whose score the instruments examined
-  Findings findings;
+  std::string examined;  // the network whose scores the instruments examined
+  OverlapCurve overlap;
+  std::vector<Findings> findings;                     // one a seed
   std::vector<double> trace_by_level, norm_by_level;  // baselines at the supervised states
 };
 
-/// Last over first error with a 95 % interval, from errors by sample, one list a seed. With several seeds the interval
-/// is Student's over the seeds' log ratios, which is what a further seed would vary by; with one it is a bootstrap over
-/// evaluation points.
-struct Change {
-  double ratio = 0.0, low = 0.0, high = 0.0;
-};
-Change change_of(const std::vector<std::vector<double>>& first, const std::vector<std::vector<double>>& last);
-std::string interval_meaning(std::size_t seeds);
-/// Whether the whole interval lies on the expected side of 1, on the other, or on both.
-Verdict trend(const Change& change, bool expected_to_rise);
-
 /// The rows of results.json's `contrastive`, from all looks.
-nlohmann::ordered_json contrastive_rows(const std::vector<nlohmann::ordered_json>& looks);
+nlohmann::ordered_json contrastive_rows(const StudyOutcome& outcome);
 
-/// Trends and gaps of a study with their intervals.
+/// The t at which half of the restarts still find their image, between levels by a straight line.
+double restart_transition(const RestartCurve& curve);
+
+/// Trends, gaps, shells and restarts of a study with their intervals.
 std::vector<Claim> claims_of(const StudyOutcome& outcome);
 
 void add_study(Report& report, const StudyOutcome& outcome);
+
+/// Plans of one sweep beside each other: `sweep`'s rows of results.json, one a plan, network and seed, and their table
+/// and figure.
+nlohmann::ordered_json sweep_rows(const std::vector<StudyOutcome>& outcomes);
+void add_sweep(Report& report, const std::vector<StudyOutcome>& outcomes);
 
 }  // namespace tweedie::experiments

@@ -12,6 +12,7 @@
 #include "experiments/common/report.h"
 #include "experiments/common/resources.h"
 #include "experiments/common/training.h"
+#include "experiments/selective_underfitting/over_seeds.h"
 #include "experiments/selective_underfitting/study.h"
 
 namespace tweedie::experiments {
@@ -27,17 +28,17 @@ struct StudySize {
 struct StudyScale {
   std::string network;
   std::int64_t steps = 0, batch = 0, samples = 0;
-  int networks = 1;   // that are trained
-  int samplings = 1;  // sets of samples drawn from networks
+  int networks = 1;   // that are trained, over all seeds
+  int samplings = 1;  // sets of samples drawn from networks, likewise
 };
 
 /// What these studies are given.
 struct StudyContext {
   bool quick = false;  // minutes on two cores, else a GPU's size
   StudyScale scale;
-  DataOptions data;  // of the studies on images
-  std::uint64_t seed = 0;
-  int seed_count = 1;
+  DataOptions data;                  // of the studies on images
+  std::uint64_t seed = 0;            // of what is drawn once for all seeds
+  std::vector<std::uint64_t> seeds;  // of initial weights, data order and noise: a study is repeated for each
   Device device;
   RunFolder& folder;
   Progress& progress;
@@ -87,8 +88,8 @@ using Study = StudyPage (*)(const StudyContext&);
 Study study_named(std::string_view name);
 /// "gaussian, perception, ...".
 std::string known_studies();
-/// A study's own scale with what the user asked for in its place.
-StudyScale scale_of_study(std::string_view name, bool quick, const StudySize& asked, int seed_count);
+/// A study's own scale, over so many seeds, with what the user asked for in its place.
+StudyScale scale_of_study(std::string_view name, bool quick, const StudySize& asked, int seeds);
 /// What it will take on this device, measured on a few training samples of its network.
 RunEstimate estimate_of_study(std::string_view name, const StudyScale& scale, DataOptions data, Device device);
 

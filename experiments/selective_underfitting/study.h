@@ -24,6 +24,9 @@ class RunFolder;
 /// One data set, and the networks whose scores on it are followed over training.
 struct StudyPlan {
   std::string title;
+  std::string name;                                        // of its files and rows: no other plan of a run has it
+  std::string label;                                       // its data and what was swept, in words
+  std::vector<std::pair<std::string, std::string>> swept;  // options and their values, of --sweep
   DataOptions data;
   ModelOptions model;                // but for its network
   OptimisationOptions optimisation;  // but for its steps
@@ -64,27 +67,29 @@ std::vector<nlohmann::ordered_json> follow_training(const StudyPlan& plan, const
 std::unique_ptr<NetworkScore> load_last(const StudyPlan& plan, const std::string& network, std::uint64_t seed,
                                         const RunFolder& folder, Device device);
 
-/// Instruments that need one finished model. Each adds its rows to results (shells, overlap, restart, samples), keeps
-/// its arrays and pictures in the run folder, and returns what the page shows.
+/// What the instruments that need one finished model found, and the page shows.
 struct ShellCurve {
   std::string source;
   std::vector<double> t, q05, q50, q95;
 };
 struct RestartCurve {
-  std::vector<double> t, recovered, copied, standard_error;
+  std::vector<double> t, recovered, copied;  // shares of n
   std::int64_t n = 0;
 };
 struct OverlapCurve {
   std::vector<double> t, max, q99, q50;
 };
 struct Findings {
-  std::vector<ShellCurve> shells;
-  OverlapCurve overlap;
+  ShellCurve supervised, extrapolated;
   RestartCurve restart;
-  nlohmann::ordered_json samples;     // the row of results.json
-  std::filesystem::path gallery;      // generated images, each above its nearest training image
-  std::vector<double> m, m_held_out;  // calibrated distance ratios
+  nlohmann::ordered_json samples;               // the row of results.json
+  std::filesystem::path gallery;                // generated images, each above its nearest training image; first seed
+  std::vector<double> root_m, root_m_held_out;  // calibrated distance ratios
 };
+/// How far the shells of training images overlap: a matter of the data alone. Adds its rows to results (overlap).
+OverlapCurve overlap_curve(const StudyPlan& plan, const StudyGround& ground, nlohmann::ordered_json& results);
+/// Examines the model of one seed: adds its rows to results (shells, restart, samples), keeps its arrays and pictures
+/// in the run folder.
 Findings examine(const StudyPlan& plan, const StudyGround& ground, ScoreModel& model, const std::string& network,
                  std::uint64_t seed, RunFolder& folder, Progress& progress, nlohmann::ordered_json& results);
 

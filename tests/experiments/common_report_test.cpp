@@ -94,6 +94,32 @@ TEST(Report, HoldsItsPartsEscapedAndInOrder) {
   }
 }
 
+TEST(Report, AClaimOfOneTrainedModelHasNoVerdict) {
+  const Claim one{"It rises", Verdict::reproduced, "ratio", 1.2, 1.1, 1.3, 256, 1, "bootstrap"};
+  Claim two = one, none = one;
+  two.seeds = 2;
+  none.seeds = 0;  // nothing was trained
+  EXPECT_EQ(claim_json(one).at("verdict"), "as measured");
+  EXPECT_EQ(claim_json(one).at("note"), "bootstrap; one seed: no verdict");
+  EXPECT_EQ(claim_json(two).at("verdict"), "reproduced");
+  EXPECT_EQ(claim_json(two).at("note"), "bootstrap");
+  EXPECT_EQ(claim_json(none).at("verdict"), "reproduced");
+  EXPECT_EQ(tally_of({one}), "");
+  EXPECT_NE(tally_of({one, two}).find("Of 1 claims with a verdict 1 hold"), std::string::npos);
+  Report report("t", "s");
+  report.claims({one}, "claims");
+  EXPECT_EQ(report.html().find("reproduced"), std::string::npos);
+  EXPECT_NE(report.html().find("one seed: no verdict"), std::string::npos);
+}
+
+TEST(Report, AnIntervalOfNoWidthIsSaidToBeOne) {
+  Claim claim{"It is 1", Verdict::reproduced, "share", 1.0, 1.0 - 1e-15, 1.0 + 1e-15, 256, 3, ""};
+  EXPECT_EQ(claim_json(claim).at("verdict"), "reproduced");
+  EXPECT_EQ(claim_json(claim).at("note"), "the same in every seed");
+  claim.high = 1.001;
+  EXPECT_EQ(claim_json(claim).at("note"), "");
+}
+
 TEST(Report, MistakesAreNamed) {
   Report report("t", "s");
   EXPECT_THROW(report.gallery({{bytes("GIF89a and more"), "pic", 64}}, "pictures"), Error);

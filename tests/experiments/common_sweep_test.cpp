@@ -175,6 +175,21 @@ TEST_F(SweepRun, DifferencesArePairedBySeed) {
   EXPECT_THROW(seed_difference(cells_, results, "/value", {{"rate", "8"}}, {{"rate", "1"}}), Error);
 }
 
+TEST(SweepClaim, AVerdictNeedsSomethingThatCouldHaveDiffered) {
+  const auto verdict = [](double low, double high, Expected expected) {
+    return difference_claim("s", "e", {.value = (low + high) / 2, .low = low, .high = high, .n = 3}, expected, 256)
+        .verdict;
+  };
+  EXPECT_EQ(verdict(0.1, 0.3, Expected::rise), Verdict::reproduced);
+  EXPECT_EQ(verdict(0.1, 0.3, Expected::fall), Verdict::contradicted);
+  EXPECT_EQ(verdict(-0.1, 0.3, Expected::rise), Verdict::not_at_this_scale);
+  EXPECT_EQ(verdict(-0.1, 0.3, Expected::no_change), Verdict::reproduced);
+  EXPECT_EQ(verdict(0.1, 0.3, Expected::no_change), Verdict::contradicted);
+  // Fractions of 0 in every seed: no difference could show.
+  EXPECT_EQ(verdict(0.0, 0.0, Expected::no_change), Verdict::as_measured);
+  EXPECT_EQ(verdict(0.0, 0.0, Expected::rise), Verdict::not_at_this_scale);
+}
+
 TEST_F(SweepRun, SummaryAveragesOverSeeds) {
   RunFolder run = folder(Existing::refuse);
   const auto results = sweep(run);
