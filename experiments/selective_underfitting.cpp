@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "experiments/common/command_line.h"
+#include "experiments/common/jobs.h"
 #include "experiments/common/log.h"
 #include "experiments/common/progress.h"
 #include "experiments/common/run_folder.h"
@@ -42,18 +43,30 @@ StudyOutcome run_study(const StudyPlan& plan, const Options& options, Device dev
     const Progress::Stage stage(progress, "exact scores of " + plan.label);
     ground = std::make_shared<StudyGround>(lay_ground(plan, device, options.compute.seed));
   }
-  Progress::Stage stage(progress, plan.label, static_cast<std::int64_t>(plan.networks.size() * plan.seeds.size()));
+  std::vector<std::pair<std::string, std::uint64_t>> followed;
   for (const std::string& network : plan.networks)
-    for (const std::uint64_t seed : plan.seeds) {
-      for (auto& look : follow_training(plan, *ground, network, seed, device, folder, progress))
-        outcome.looks.push_back(std::move(look));
-      stage.advance();
-    }
+    for (const std::uint64_t seed : plan.seeds) followed.emplace_back(network, seed);
+  {
+    const auto count = static_cast<std::int64_t>(followed.size());
+    Progress::Stage stage(progress, plan.label, count);
+    const auto job = [&](std::int64_t i) -> const auto& {
+      return followed[static_cast<std::size_t>(i)];
+    };
+    run_jobs(
+        count, device,
+        [&](std::int64_t i) { follow_network(plan, *ground, job(i).first, job(i).second, device, folder, progress); },
+        [&](std::int64_t i) { stage.advance(1, fmt::format("{}, seed {}", job(i).first, job(i).second)); });
+  }
+  for (const auto& [network, seed] : followed)
+    for (auto& look : finished_looks(plan, network, seed, folder)) outcome.looks.push_back(std::move(look));
   outcome.examined = plan.networks.back();
   outcome.overlap = overlap_curve(plan, *ground, results);
   for (const std::uint64_t seed : plan.seeds) {
-    const auto model = load_last(plan, outcome.examined, seed, folder, device);
-    outcome.findings.push_back(examine(plan, *ground, *model, outcome.examined, seed, folder, progress, results));
+    const nlohmann::ordered_json examined = finished_examination(plan, seed, folder);
+    for (const char* rows : {"shells", "restart"})
+      for (const auto& row : examined.at(rows)) results[rows].push_back(row);
+    results["samples"].push_back(examined.at("samples"));
+    outcome.findings.push_back(findings_of(examined, plan, folder));
   }
   for (const auto& row : contrastive_rows(outcome)) results["contrastive"].push_back(row);
   const auto n = static_cast<std::size_t>(plan.probes);

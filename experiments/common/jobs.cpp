@@ -162,8 +162,9 @@ void run_beside(std::int64_t count, std::int64_t at_once, const std::function<vo
 }  // namespace
 
 std::int64_t jobs_at_once(std::int64_t count, Device device) {
-  return device.kind == DeviceKind::cpu ? std::clamp<std::int64_t>(omp_get_max_threads(), 1, std::max<std::int64_t>(count, 1))
-                                        : 1;
+  return device.kind == DeviceKind::cpu
+             ? std::clamp<std::int64_t>(omp_get_max_threads(), 1, std::max<std::int64_t>(count, 1))
+             : 1;
 }
 
 JobThreads::JobThreads(std::int64_t count, Device device) : before_(omp_get_max_threads()) {

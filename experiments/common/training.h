@@ -96,6 +96,8 @@ CheckpointInfo describe(const data::ImageSet& images);
 std::pair<std::filesystem::path, std::int64_t> newest_checkpoint(const std::filesystem::path& folder,
                                                                  std::int64_t no_later_than = INT64_MAX);
 std::filesystem::path checkpoint_path(const std::filesystem::path& folder, std::int64_t step);
+/// Where look_along keeps its look at a step.
+std::filesystem::path look_path(const std::filesystem::path& folder, std::int64_t step);
 
 /// On resuming: takes the newest checkpoint up and cuts metrics.jsonl back to it. Returns the step.
 std::int64_t take_up(Trainer& trainer, const TrainingJob& job, RunFolder& run);

@@ -74,6 +74,10 @@ std::filesystem::path checkpoint_path(const std::filesystem::path& folder, std::
   return folder / fmt::format("{}{:08}", step_prefix, step);
 }
 
+std::filesystem::path look_path(const std::filesystem::path& folder, std::int64_t step) {
+  return folder / fmt::format("look-{:08}.json", step);
+}
+
 std::pair<std::filesystem::path, std::int64_t> newest_checkpoint(const std::filesystem::path& folder,
                                                                  std::int64_t no_later_than) {
   std::pair<std::filesystem::path, std::int64_t> newest{{}, 0};
@@ -157,7 +161,7 @@ std::vector<nlohmann::ordered_json> look_along(Trainer& trainer, const TrainingJ
   std::filesystem::create_directories(job.folder);
   std::vector<nlohmann::ordered_json> looks;
   for (const std::int64_t step : steps) {
-    const std::filesystem::path file = job.folder / fmt::format("look-{:08}.json", step);
+    const std::filesystem::path file = look_path(job.folder, step);
     if (std::filesystem::exists(file)) {
       looks.push_back(nlohmann::ordered_json::parse(io::read_text(file)));
       continue;

@@ -74,6 +74,10 @@ std::vector<double> square_roots(const std::vector<double>& values) {
   return roots;
 }
 
+std::filesystem::path gallery_of(const StudyPlan& plan, const RunFolder& folder) {
+  return folder.images() / (plan.name + "_nearest.png");
+}
+
 }  // namespace
 
 OverlapCurve overlap_curve(const StudyPlan& plan, const StudyGround& ground, Json& results) {
@@ -96,34 +100,34 @@ OverlapCurve overlap_curve(const StudyPlan& plan, const StudyGround& ground, Jso
   return curve;
 }
 
-Findings examine(const StudyPlan& plan, const StudyGround& ground, ScoreModel& model, const std::string& network,
-                 std::uint64_t seed, RunFolder& folder, Progress& progress, Json& results) {
+Json examine(const StudyPlan& plan, const StudyGround& ground, ScoreModel& model, const std::string& network,
+             std::uint64_t seed, RunFolder& folder, Progress& progress) {
   const Json which = {{"plan", plan.name}, {"data", plan.data.data}, {"model", network}, {"seed", seed}};
   const auto row = [&](const Json& more) {
     Json all = which;
     all.update(more);
     return all;
   };
-  Findings findings;
+  Json examined = {{"shells", Json::array()}, {"restart", Json::array()}};
   Progress::Stage stage(progress, fmt::format("examine {} on {}, seed {}", network, plan.label, seed));
   const Generation generation = generate(model, ground, std::max(plan.samples, plan.probes));
 
-  findings.supervised = shell_curve("sup", ground.supervised);
-  findings.extrapolated = shell_curve("ext", reference_at(generation.trajectory, *ground.empirical, ground.process));
-  for (const ShellCurve* curve : {&findings.supervised, &findings.extrapolated})
-    for (std::size_t i = 0; i < curve->t.size(); ++i)
-      results["shells"].push_back(row({{"t", curve->t[i]},
-                                       {"source", curve->source},
-                                       {"q05", curve->q05[i]},
-                                       {"q50", curve->q50[i]},
-                                       {"q95", curve->q95[i]}}));
-  findings.restart = restart_curve(plan, ground, model, progress);
-  for (std::size_t i = 0; i < findings.restart.t.size(); ++i)
-    results["restart"].push_back(row({{"t", findings.restart.t[i]},
-                                      {"ratio", findings.restart.recovered[i]},
-                                      {"se", share_error(findings.restart.recovered[i], findings.restart.n)},
-                                      {"copied", findings.restart.copied[i]},
-                                      {"n", findings.restart.n}}));
+  for (const ShellCurve& curve :
+       {shell_curve("sup", ground.supervised),
+        shell_curve("ext", reference_at(generation.trajectory, *ground.empirical, ground.process))})
+    for (std::size_t i = 0; i < curve.t.size(); ++i)
+      examined["shells"].push_back(row({{"t", curve.t[i]},
+                                        {"source", curve.source},
+                                        {"q05", curve.q05[i]},
+                                        {"q50", curve.q50[i]},
+                                        {"q95", curve.q95[i]}}));
+  const RestartCurve restart = restart_curve(plan, ground, model, progress);
+  for (std::size_t i = 0; i < restart.t.size(); ++i)
+    examined["restart"].push_back(row({{"t", restart.t[i]},
+                                       {"ratio", restart.recovered[i]},
+                                       {"se", share_error(restart.recovered[i], restart.n)},
+                                       {"copied", restart.copied[i]},
+                                       {"n", restart.n}}));
 
   const auto d = static_cast<std::size_t>(ground.train.dimension());
   const auto n = static_cast<std::size_t>(plan.samples);
@@ -135,7 +139,7 @@ Findings examine(const StudyPlan& plan, const StudyGround& ground, ScoreModel& m
   const NeighbourMeasures held_out = neighbour_measures(unseen, *ground.empirical);
   const std::vector<float> features = ground.features->features(images);
   const std::vector<double> levels = {0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0};
-  findings.samples = row(
+  examined["samples"] = row(
       {{"frechet", frechet_distance(feature_moments(features, ground.features->dimension()), ground.held_out_moments)},
        {"features", fmt::format("{} principal components of held-out images ({:.1f} % of their variance)",
                                 ground.features->dimension(), 100.0 * ground.features->explained())},
@@ -143,18 +147,39 @@ Findings examine(const StudyPlan& plan, const StudyGround& ground, ScoreModel& m
        {"memorised", fractions_json(memorised_fractions(generated))},
        {"memorised_heldout", fractions_json(memorised_fractions(held_out))},
        {"m_quantiles", quantiles(generated.m, levels)}});
-  results["samples"].push_back(findings.samples);
-  findings.root_m = square_roots(generated.m);
-  findings.root_m_held_out = square_roots(held_out.m);
-  if (seed == plan.seeds.front()) {
-    findings.gallery = folder.images() / (plan.name + "_nearest.png");
-    write_nearest_gallery(findings.gallery, images, ground.train, generated.nearest, 4);
-  }
+  examined["root_m"] = square_roots(generated.m);
+  examined["root_m_held_out"] = square_roots(held_out.m);
+  if (seed == plan.seeds.front())
+    write_nearest_gallery(gallery_of(plan, folder), images, ground.train, generated.nearest, 4);
   io::write_npz(
       folder.arrays() / fmt::format("{}-seed{}_samples.npz", plan.name, seed),
       {io::view_of("samples", images, {plan.samples, ground.train.height, ground.train.width, ground.train.channels}),
        io::view_of("nearest", generated.nearest, {plan.samples}), io::view_of("m", generated.m, {plan.samples}),
        io::view_of("nearest_over_second", generated.nearest_over_second, {plan.samples})});
+  return examined;
+}
+
+Findings findings_of(const Json& examined, const StudyPlan& plan, const RunFolder& folder) {
+  Findings findings;
+  findings.supervised.source = "sup";
+  findings.extrapolated.source = "ext";
+  for (const Json& row : examined.at("shells")) {
+    ShellCurve& curve = row.at("source") == "sup" ? findings.supervised : findings.extrapolated;
+    curve.t.push_back(row.at("t"));
+    curve.q05.push_back(row.at("q05"));
+    curve.q50.push_back(row.at("q50"));
+    curve.q95.push_back(row.at("q95"));
+  }
+  for (const Json& row : examined.at("restart")) {
+    findings.restart.t.push_back(row.at("t"));
+    findings.restart.recovered.push_back(row.at("ratio"));
+    findings.restart.copied.push_back(row.at("copied"));
+    findings.restart.n = row.at("n");
+  }
+  findings.samples = examined.at("samples");
+  findings.root_m = examined.at("root_m").get<std::vector<double>>();
+  findings.root_m_held_out = examined.at("root_m_held_out").get<std::vector<double>>();
+  findings.gallery = gallery_of(plan, folder);
   return findings;
 }
 

@@ -2,9 +2,11 @@
 
 #include "diffusion/checkpoint.h"
 #include "diffusion/statistics.h"
+#include "experiments/common/jobs.h"
 #include "experiments/common/progress.h"
 #include "experiments/common/run_folder.h"
 #include "experiments/selective_underfitting/study.h"
+#include "nn/io/file.h"
 
 namespace tweedie::experiments {
 namespace {
@@ -26,6 +28,10 @@ double examination_samples(const StudyPlan& plan) {
 
 std::int64_t steps_of(const StudyPlan& plan) {
   return *std::max_element(plan.checkpoints.begin(), plan.checkpoints.end());
+}
+
+std::filesystem::path examination_file(const StudyPlan& plan, std::uint64_t seed, const RunFolder& folder) {
+  return folder.checkpoints() / job_name(plan, plan.networks.back(), seed) / "examined.json";
 }
 
 nlohmann::ordered_json region_json(const ProbeRecords& records, const char* weights) {
@@ -123,9 +129,8 @@ StudyGround lay_ground(const StudyPlan& plan, Device device, std::uint64_t probe
   return ground;
 }
 
-std::vector<nlohmann::ordered_json> follow_training(const StudyPlan& plan, const StudyGround& ground,
-                                                    const std::string& network, std::uint64_t seed, Device device,
-                                                    RunFolder& folder, Progress& progress) {
+void follow_network(const StudyPlan& plan, const StudyGround& ground, const std::string& network, std::uint64_t seed,
+                    Device device, RunFolder& folder, Progress& progress) {
   ModelOptions model_options = plan.model;
   model_options.network = network;
   const auto model = make_model(model_options, ground.train, device, seed);
@@ -138,26 +143,42 @@ std::vector<nlohmann::ordered_json> follow_training(const StudyPlan& plan, const
                         .folder = folder.checkpoints() / job_name(plan, network, seed),
                         .images = describe(ground.train)};
   if (folder.resumed()) take_up(trainer, job, folder);
-  return look_along(trainer, job, plan.checkpoints, optimisation.checkpoint_every, folder, progress,
-                    [&](std::int64_t step) {
-                      nlohmann::ordered_json out{{"data", plan.data.data},
-                                                 {"model", network},
-                                                 {"seed", seed},
-                                                 {"step", step},
-                                                 {"flops", trainer.flops_done()}};
-                      const bool last = step == steps_of(plan);
-                      const std::filesystem::path arrays = folder.arrays() / job.name;
-                      if (last) std::filesystem::create_directories(arrays);
-                      look(*model, plan, ground, "raw", last, last, arrays, out);
-                      const WeightScope averaged(model->network(), trainer.average());
-                      look(*model, plan, ground, "ema", true, last, arrays, out);
-                      return out;
-                    });
+  look_along(trainer, job, plan.checkpoints, optimisation.checkpoint_every, folder, progress, [&](std::int64_t step) {
+    nlohmann::ordered_json out{
+        {"data", plan.data.data}, {"model", network}, {"seed", seed}, {"step", step}, {"flops", trainer.flops_done()}};
+    const bool last = step == steps_of(plan);
+    const std::filesystem::path arrays = folder.arrays() / job.name;
+    if (last) std::filesystem::create_directories(arrays);
+    look(*model, plan, ground, "raw", last, last, arrays, out);
+    const WeightScope averaged(model->network(), trainer.average());
+    look(*model, plan, ground, "ema", true, last, arrays, out);
+    return out;
+  });
+  const std::filesystem::path file = examination_file(plan, seed, folder);
+  if (network != plan.networks.back() || std::filesystem::exists(file)) return;
+  const auto averaged = load_checkpoint(checkpoint_path(job.folder, steps_of(plan)), WeightKind::average, device);
+  io::write_file_atomic(file, examine(plan, ground, *averaged, network, seed, folder, progress).dump() + "\n");
+}
+
+std::vector<nlohmann::ordered_json> finished_looks(const StudyPlan& plan, const std::string& network,
+                                                   std::uint64_t seed, const RunFolder& folder) {
+  std::vector<nlohmann::ordered_json> looks;
+  for (const std::int64_t step : plan.checkpoints)
+    looks.push_back(nlohmann::ordered_json::parse(
+        io::read_text(look_path(folder.checkpoints() / job_name(plan, network, seed), step))));
+  return looks;
+}
+
+nlohmann::ordered_json finished_examination(const StudyPlan& plan, std::uint64_t seed, const RunFolder& folder) {
+  return nlohmann::ordered_json::parse(io::read_text(examination_file(plan, seed, folder)));
 }
 
 RunEstimate estimate_of(const std::vector<StudyPlan>& plans, Device device) {
   RunEstimate estimate;
   for (const StudyPlan& plan : plans) {
+    const auto networks = static_cast<std::int64_t>(plan.networks.size() * plan.seeds.size());
+    const std::int64_t at_once = jobs_at_once(networks, device);
+    const JobThreads threads(networks, device);
     const TrainingData data = load_training_data(plan.data);
     require_suitable(plan, data);
     const auto images = on_device(data.train, device);
@@ -179,7 +200,7 @@ RunEstimate estimate_of(const std::vector<StudyPlan>& plans, Device device) {
       const double looks = look_samples / batch * static_cast<double>(plan.checkpoints.size());
       const double examined = network == plan.networks.back() ? examination_samples(plan) / batch : 0.0;
       const double steps = seeds * (static_cast<double>(optimisation.steps) + looks + examined);
-      estimate.seconds += training.seconds_per_step * steps;
+      estimate.seconds += training.seconds_per_step * steps / static_cast<double>(at_once);
       estimate.flops += training.flops_per_step * steps;
       const std::int64_t kept =
           static_cast<std::int64_t>(plan.checkpoints.size()) +
@@ -188,17 +209,10 @@ RunEstimate estimate_of(const std::vector<StudyPlan>& plans, Device device) {
       const std::int64_t data_bytes = (data.train.count + held_out) * data.train.dimension() * 4;
       estimate.memory_bytes =
           std::max(estimate.memory_bytes,
-                   training.bytes_fixed + optimisation.batch * training.bytes_per_sample + 2 * data_bytes);
+                   at_once * (training.bytes_fixed + optimisation.batch * training.bytes_per_sample) + 2 * data_bytes);
     }
   }
   return estimate;
-}
-
-std::unique_ptr<NetworkScore> load_last(const StudyPlan& plan, const std::string& network, std::uint64_t seed,
-                                        const RunFolder& folder, Device device) {
-  const std::filesystem::path checkpoint =
-      checkpoint_path(folder.checkpoints() / job_name(plan, network, seed), steps_of(plan));
-  return load_checkpoint(checkpoint, WeightKind::average, device);
 }
 
 }  // namespace tweedie::experiments

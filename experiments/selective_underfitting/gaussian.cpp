@@ -4,6 +4,7 @@
 #include "diffusion/data/load.h"
 #include "diffusion/gaussian_mixture.h"
 #include "diffusion/statistics.h"
+#include "experiments/common/jobs.h"
 #include "experiments/common/progress.h"
 #include "experiments/selective_underfitting/studies.h"
 
@@ -146,14 +147,16 @@ StudyPage gaussian_study(const StudyContext& context) {
   const std::size_t seeds = context.seeds.size();
   std::vector<std::vector<Json>> runs;
   Progress::Stage stage(context.progress, "gaussian toy", static_cast<std::int64_t>(seeds));
-  for (const std::uint64_t seed : context.seeds) {
-    plan.seed = seed;
-    plan.name = fmt::format("gaussian-seed{}", seed);
-    runs.push_back(train_and_look(plan, ground.train, looks, context, [&](NetworkScore& model, std::int64_t) {
-      return look_at(model, ground, context.seed);
-    }));
-    stage.advance();
-  }
+  const auto follow = [&](std::int64_t i) {
+    const std::uint64_t seed = context.seeds[static_cast<std::size_t>(i)];
+    NetworkPlan own = plan;
+    own.seed = seed;
+    own.name = fmt::format("gaussian-seed{}", seed);
+    return train_and_look(own, ground.train, looks, context,
+                          [&](NetworkScore& model, std::int64_t) { return look_at(model, ground, context.seed); });
+  };
+  run_jobs(static_cast<std::int64_t>(seeds), context.device, follow, [&](std::int64_t) { stage.advance(); });
+  for (std::size_t i = 0; i < seeds; ++i) runs.push_back(follow(static_cast<std::int64_t>(i)));  // read back
 
   StudyPage page{.results = Json::array(), .claims = claims_of(runs), .add = {}};
   std::vector<Series> series;

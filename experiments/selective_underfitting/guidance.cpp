@@ -94,13 +94,17 @@ std::filesystem::path gallery_of(const StudyContext& context) {
   return context.folder.images() / "guidance.png";
 }
 
-/// Trains the network of one seed and asks it and the exact score; the first seed's samples make the gallery.
-Shown show(NetworkPlan plan, const data::ImageSet& train, const Judge& judge, std::uint64_t seed,
-           const StudyContext& context) {
-  const std::int64_t samples = context.scale.samples;
+NetworkPlan plan_of(NetworkPlan plan, std::uint64_t seed) {
   plan.seed = seed;
   plan.name = fmt::format("guidance-seed{}", seed);
-  const std::shared_ptr<NetworkScore> network = trained_network(plan, train, context);
+  return plan;
+}
+
+/// Trains the network of one seed and asks it and the exact score; the first seed's samples make the gallery.
+Shown show(const NetworkPlan& plan, const data::ImageSet& train, const Judge& judge, std::uint64_t seed,
+           const StudyContext& context) {
+  const std::int64_t samples = context.scale.samples;
+  const std::shared_ptr<NetworkScore> network = trained_network(plan_of(plan, seed), train, context);
   EmpiricalScoreModel exact(EmpiricalScore(train, context.device), network->process());
   const Shape shape{train.height, train.width, train.channels};
   const auto n = static_cast<std::size_t>(samples);
@@ -186,6 +190,9 @@ StudyPage guidance_study(const StudyContext& context) {
   const std::size_t seeds = context.seeds.size();
   std::vector<Shown> by_seed;
   StudyPage page{.results = Json::array(), .claims = {}, .add = {}};
+  std::vector<NetworkTask> tasks;
+  for (const std::uint64_t seed : context.seeds) tasks.push_back({plan_of(plan, seed), &data.train});
+  train_networks(tasks, context);
   Progress::Stage stage(context.progress, "guidance", static_cast<std::int64_t>(seeds));
   for (const std::uint64_t seed : context.seeds) {
     by_seed.push_back(show(plan, data.train, judge, seed, context));

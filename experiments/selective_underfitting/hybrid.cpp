@@ -84,6 +84,12 @@ Claim copies_claim(const std::vector<Cell>& cells, double at, bool copied, std::
                           "half of the samples is the line");
 }
 
+NetworkPlan plan_of(NetworkPlan plan, std::uint64_t seed) {
+  plan.seed = seed;
+  plan.name = fmt::format("hybrid-seed{}", seed);
+  return plan;
+}
+
 }  // namespace
 
 StudyPage hybrid_study(const StudyContext& context) {
@@ -104,13 +110,14 @@ StudyPage hybrid_study(const StudyContext& context) {
   const std::vector<double> limits = {1.0, 1.05, 1.1, 1.2, 1.5, 2.0, 4.0};
   std::vector<float> time_tiles, shell_tiles;  // of the first seed
   std::vector<Cells> by_seed;
+  std::vector<NetworkTask> tasks;
+  for (const std::uint64_t seed : context.seeds) tasks.push_back({plan_of(plan, seed), &data.train});
+  train_networks(tasks, context);
   Progress::Stage stage(context.progress, "hybrid sampler",
                         static_cast<std::int64_t>((reversed.size() + limits.size()) * context.seeds.size()));
   StudyPage page{.results = Json::array(), .claims = {}, .add = {}};
   for (const std::uint64_t seed : context.seeds) {
-    plan.seed = seed;
-    plan.name = fmt::format("hybrid-seed{}", seed);
-    const std::shared_ptr<ScoreModel> network = trained_network(plan, data.train, context);
+    const std::shared_ptr<ScoreModel> network = trained_network(plan_of(plan, seed), data.train, context);
     const auto exact =
         std::make_shared<EmpiricalScoreModel>(EmpiricalScore(data.train, context.device), network->process());
     Cells& cells = by_seed.emplace_back();

@@ -56,8 +56,16 @@ data::ImageSet half_of(const data::ImageSet& images, std::int64_t count, int hal
   return images.selected(positions);
 }
 
-Pair study_pair(const data::ImageSet& images, const data::ImageSet& held_out, std::int64_t count, NetworkPlan plan,
-                const StudyContext& context, std::uint64_t seed) {
+/// The network of one half and seed.
+NetworkPlan plan_of(NetworkPlan plan, std::int64_t count, int half, std::uint64_t seed) {
+  // Weights that no other seed's networks begin with.
+  plan.seed = seed + (half == 0 ? 0 : std::uint64_t{1} << 32);
+  plan.name = fmt::format("memorising-n{}-{}-seed{}", count, half == 0 ? "first" : "second", seed);
+  return plan;
+}
+
+Pair study_pair(const data::ImageSet& images, const data::ImageSet& held_out, std::int64_t count,
+                const NetworkPlan& plan, const StudyContext& context, std::uint64_t seed) {
   Pair pair{.count = count, .seed = seed};
   const std::int64_t samples = context.scale.samples;
   const Shape shape{images.height, images.width, images.channels};
@@ -65,10 +73,7 @@ Pair study_pair(const data::ImageSet& images, const data::ImageSet& held_out, st
   NeighbourMeasures measures[2];
   for (int half = 0; half < 2; ++half) {
     const data::ImageSet train = half_of(images, count, half);
-    // Weights that no other seed's networks begin with.
-    plan.seed = seed + (half == 0 ? 0 : std::uint64_t{1} << 32);
-    plan.name = fmt::format("memorising-n{}-{}-seed{}", count, half == 0 ? "first" : "second", seed);
-    const auto model = trained_network(plan, train, context);
+    const auto model = trained_network(plan_of(plan, count, half, seed), train, context);
     const Generation generation = generate(*model, shape, samples, seed);
     const EmpiricalScore empirical(train, context.device);
     made[half] = generation.images;
@@ -193,6 +198,14 @@ StudyPage memorising_study(const StudyContext& context) {
   const std::vector<std::uint64_t>& seeds = context.seeds;
   std::vector<std::vector<Pair>> by_seed;  // one list a count
   std::vector<Pair> pairs;                 // one a count, over seeds
+  std::vector<data::ImageSet> halves;
+  for (const std::int64_t count : counts)
+    for (const int half : {0, 1}) halves.push_back(half_of(data.train, count, half));
+  std::vector<NetworkTask> tasks;
+  for (std::size_t i = 0; i < halves.size(); ++i)
+    for (const std::uint64_t seed : seeds)
+      tasks.push_back({plan_of(plan, counts[i / 2], static_cast<int>(i % 2), seed), &halves[i]});
+  train_networks(tasks, context);
   Progress::Stage stage(context.progress, "memorising control",
                         static_cast<std::int64_t>(counts.size() * seeds.size()));
   StudyPage page{.results = Json::array(), .claims = {}, .add = {}};

@@ -162,13 +162,17 @@ StudyPage perception_study(const StudyContext& context) {
   Progress::Stage stage(context.progress, "perception toy", 5);
   const auto network = [&](const char* key, const char* label, const data::ImageSet& set, bool radial) {
     plan.model.network = radial ? radial_network(context.scale.network) : context.scale.network;
-    std::vector<Outcome>& outcomes = models.emplace_back();
+    std::vector<NetworkTask> tasks;
     for (const std::uint64_t seed : seeds) {
-      plan.name = fmt::format("perception-{}-seed{}", key, seed);
-      plan.seed = seed;
-      const auto model = trained_network(plan, set, context);
-      outcomes.push_back(outcome_of(key, label, *model, set, seed, context));
+      tasks.push_back({plan, &set});
+      tasks.back().plan.name = fmt::format("perception-{}-seed{}", key, seed);
+      tasks.back().plan.seed = seed;
     }
+    train_networks(tasks, context);
+    std::vector<Outcome>& outcomes = models.emplace_back();
+    for (const NetworkTask& task : tasks)
+      outcomes.push_back(
+          outcome_of(key, label, *trained_network(task.plan, set, context), set, task.plan.seed, context));
     stage.advance();
   };
   // Kernel width and ridge are chosen by the error where the model is supervised, as a practitioner could, on the first

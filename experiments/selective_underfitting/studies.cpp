@@ -4,6 +4,7 @@
 #include <array>
 
 #include "diffusion/data/load.h"
+#include "experiments/common/jobs.h"
 #include "experiments/common/progress.h"
 #include "experiments/common/run_folder.h"
 #include "experiments/common/signals.h"
@@ -75,7 +76,7 @@ std::vector<Json> train_and_look(const NetworkPlan& plan, const data::ImageSet& 
   if (context.folder.resumed()) take_up(trainer, job, context.folder);
   std::vector<Json> looks;
   for (const std::int64_t step : steps) {
-    const std::filesystem::path file = job.folder / fmt::format("look-{:08}.json", step);
+    const std::filesystem::path file = look_path(job.folder, step);
     if (std::filesystem::exists(file)) {
       looks.push_back(Json::parse(io::read_text(file)));
       continue;
@@ -100,6 +101,15 @@ std::unique_ptr<NetworkScore> trained_network(const NetworkPlan& plan, const dat
   train_and_look(plan, images, steps, context, [](NetworkScore&, std::int64_t) { return Json::object(); });
   return load_checkpoint(checkpoint_path(context.folder.checkpoints() / plan.name, steps[0]), WeightKind::average,
                          context.device);
+}
+
+void train_networks(const std::vector<NetworkTask>& tasks, const StudyContext& context) {
+  const auto count = static_cast<std::int64_t>(tasks.size());
+  Progress::Stage stage(context.progress, "train networks", count);
+  const auto task = [&](std::int64_t i) -> const NetworkTask& { return tasks[static_cast<std::size_t>(i)]; };
+  run_jobs(
+      count, context.device, [&](std::int64_t i) { trained_network(task(i).plan, *task(i).images, context); },
+      [&](std::int64_t i) { stage.advance(1, task(i).plan.name); });
 }
 
 Study study_named(std::string_view name) {
@@ -141,13 +151,17 @@ RunEstimate estimate_of_study(std::string_view name, const StudyScale& scale, Da
   const auto model = make_model(options, few, device, 0);
   Trainer trainer(*model, make_objective(options, on_device(few, device), model->process()), nullptr,
                   trainer_options(optimisation, 0));
-  const TrainingEstimate training = trainer.estimate();
+  const std::int64_t at_once = jobs_at_once(scale.networks, device);
+  const TrainingEstimate training = [&] {
+    const JobThreads threads(scale.networks, device);
+    return trainer.estimate();
+  }();
   // A sampling asks the network forty times a sample, forwards only: a third of a training sample each.
   const double sampled = 40.0 / 3.0 * static_cast<double>(scale.samplings * scale.samples);
   const double steps = static_cast<double>(scale.networks * scale.steps) + sampled / static_cast<double>(scale.batch);
-  return {.memory_bytes = training.bytes_fixed + scale.batch * training.bytes_per_sample,
+  return {.memory_bytes = at_once * (training.bytes_fixed + scale.batch * training.bytes_per_sample),
           .disk_bytes = scale.networks * training.checkpoint_bytes,
-          .seconds = steps * training.seconds_per_step,
+          .seconds = steps * training.seconds_per_step / static_cast<double>(at_once),
           .flops = steps * training.flops_per_step};
 }
 

@@ -67,6 +67,12 @@ using Look = std::function<nlohmann::ordered_json(NetworkScore& model, std::int6
 std::vector<nlohmann::ordered_json> train_and_look(const NetworkPlan& plan, const data::ImageSet& images,
                                                    std::span<const std::int64_t> steps, const StudyContext& context,
                                                    const Look& look);
+struct NetworkTask {
+  NetworkPlan plan;
+  const data::ImageSet* images = nullptr;
+};
+/// Trains all of these, beside each other where they can be (run_jobs); trained_network then only reads them back.
+void train_networks(const std::vector<NetworkTask>& tasks, const StudyContext& context);
 /// The same without looks: the finished network, with averaged weights.
 std::unique_ptr<NetworkScore> trained_network(const NetworkPlan& plan, const data::ImageSet& images,
                                               const StudyContext& context);

@@ -57,15 +57,14 @@ RunEstimate estimate_of(const std::vector<StudyPlan>& plans, Device device);
 /// Samples from t = 1 with their states, for the images and the noise of a study.
 Generation generate(ScoreModel& model, const StudyGround& ground, std::int64_t count);
 
-/// Trains one network for one seed, looking at its score at each checkpoint, and returns the looks as JSON objects (see
-/// docs/experiments.md). A look that an earlier, interrupted run finished is read back, not taken again.
-std::vector<nlohmann::ordered_json> follow_training(const StudyPlan& plan, const StudyGround& ground,
-                                                    const std::string& network, std::uint64_t seed, Device device,
-                                                    RunFolder& folder, Progress& progress);
-
-/// The last checkpoint of a network of the study, with averaged weights.
-std::unique_ptr<NetworkScore> load_last(const StudyPlan& plan, const std::string& network, std::uint64_t seed,
-                                        const RunFolder& folder, Device device);
+/// Trains one network for one seed, looking at its score at each checkpoint, and examines the last of the plan's
+/// networks when it is done. What an earlier, interrupted run finished is not done again.
+void follow_network(const StudyPlan& plan, const StudyGround& ground, const std::string& network, std::uint64_t seed,
+                    Device device, RunFolder& folder, Progress& progress);
+/// What that left: a JSON object for each checkpoint (see docs/experiments.md), and what `examine` returned.
+std::vector<nlohmann::ordered_json> finished_looks(const StudyPlan& plan, const std::string& network,
+                                                   std::uint64_t seed, const RunFolder& folder);
+nlohmann::ordered_json finished_examination(const StudyPlan& plan, std::uint64_t seed, const RunFolder& folder);
 
 /// What the instruments that need one finished model found, and the page shows.
 struct ShellCurve {
@@ -83,14 +82,15 @@ struct Findings {
   ShellCurve supervised, extrapolated;
   RestartCurve restart;
   nlohmann::ordered_json samples;               // the row of results.json
-  std::filesystem::path gallery;                // generated images, each above its nearest training image; first seed
+  std::filesystem::path gallery;                // the first seed's images, each above its nearest training image
   std::vector<double> root_m, root_m_held_out;  // calibrated distance ratios
 };
 /// How far the shells of training images overlap: a matter of the data alone. Adds its rows to results (overlap).
 OverlapCurve overlap_curve(const StudyPlan& plan, const StudyGround& ground, nlohmann::ordered_json& results);
-/// Examines the model of one seed: adds its rows to results (shells, restart, samples), keeps its arrays and pictures
-/// in the run folder.
-Findings examine(const StudyPlan& plan, const StudyGround& ground, ScoreModel& model, const std::string& network,
-                 std::uint64_t seed, RunFolder& folder, Progress& progress, nlohmann::ordered_json& results);
+/// Examines the model of one seed, keeping its arrays and pictures in the run folder: {shells, restart, samples}, rows
+/// of results.json, and root_m, root_m_held_out.
+nlohmann::ordered_json examine(const StudyPlan& plan, const StudyGround& ground, ScoreModel& model,
+                               const std::string& network, std::uint64_t seed, RunFolder& folder, Progress& progress);
+Findings findings_of(const nlohmann::ordered_json& examined, const StudyPlan& plan, const RunFolder& folder);
 
 }  // namespace tweedie::experiments

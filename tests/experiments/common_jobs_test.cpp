@@ -55,8 +55,8 @@ TEST_P(Jobs, EachRunsOnceOnItsShareOfTheThreads) {
     parallel_for(1000, 1, [&](std::int64_t first, std::int64_t last) {
       for (std::int64_t k = first; k < last; ++k) values[static_cast<std::size_t>(k)] = static_cast<double>(k * i);
     });
-    std::ofstream(file(i), std::ios::app) << omp_get_max_threads() << " "
-                                          << std::accumulate(values.begin(), values.end(), 0.0);
+    std::ofstream(file(i), std::ios::app)
+        << omp_get_max_threads() << " " << std::accumulate(values.begin(), values.end(), 0.0);
   });
   EXPECT_THAT(done_, testing::UnorderedElementsAre(0, 1, 2));
   for (std::int64_t i = 0; i < count; ++i)
