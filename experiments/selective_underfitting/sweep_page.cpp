@@ -97,7 +97,7 @@ Json sweep_rows(const std::vector<StudyOutcome>& outcomes) {
   for (const StudyOutcome& outcome : outcomes)
     for (const std::string& network : outcome.plan.networks)
       for (std::size_t at = 0; at < outcome.plan.seeds.size(); ++at) {
-        Json row = {{"plan", outcome.plan.name}};
+        Json row = {{"plan", outcome.plan.name}, {"data", outcome.plan.data.data}};
         for (const auto& [key, value] : outcome.plan.swept) row[key] = value;
         row["model"] = network;
         row["seed"] = outcome.plan.seeds[at];

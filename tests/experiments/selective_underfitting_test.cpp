@@ -308,7 +308,8 @@ TEST_F(SelectiveUnderfitting, OneSeedGivesNoVerdict) {
                                               path(seeds)});
     EXPECT_EQ(outcome.status, 0) << outcome.output;
     std::map<std::string, int> count;
-    for (const auto& claim : ordered_json::parse(text(seeds + "/results.json")).at("claims")) {
+    const auto results = ordered_json::parse(text(seeds + "/results.json"));
+    for (const auto& claim : results.at("claims")) {
       ++count[claim.at("verdict")];
       EXPECT_EQ(claim.at("seeds"), seeds == "3" ? 1 : 2) << claim.dump();
     }
