@@ -69,16 +69,14 @@ StudyOutcome run_study(const StudyPlan& plan, const Options& options, Device dev
     outcome.findings.push_back(findings_of(examined, plan, folder));
   }
   for (const auto& row : contrastive_rows(outcome)) results["contrastive"].push_back(row);
-  const auto n = static_cast<std::size_t>(plan.probes);
-  for (std::size_t level = 0; level < probe_levels().size(); ++level) {
-    double norm = 0.0, trace = 0.0;
-    for (std::size_t i = level * n; i < (level + 1) * n; ++i) {
-      norm += ground->supervised.norm[i] / static_cast<double>(n);
-      trace += ground->supervised.trace[i] / static_cast<double>(n);
-    }
-    outcome.norm_by_level.push_back(norm);
-    outcome.trace_by_level.push_back(trace);
-  }
+  outcome.baselines = baselines_of(*ground);
+  for (const Baseline& baseline : outcome.baselines)
+    results["baselines"].push_back({{"plan", plan.name},
+                                    {"data", plan.data.data},
+                                    {"t", baseline.t},
+                                    {"zero", baseline.zero},
+                                    {"gaussian", baseline.gaussian},
+                                    {"trace", baseline.trace}});
   return outcome;
 }
 
@@ -138,7 +136,7 @@ void run(CommandLine& line, Options& options) {
   Progress progress;
   nlohmann::ordered_json results;
   if (!plans.empty())
-    for (const char* key : {"contrastive", "shells", "restart", "overlap", "samples"})
+    for (const char* key : {"contrastive", "shells", "restart", "overlap", "samples", "baselines"})
       results[key] = nlohmann::ordered_json::array();
   results["claims"] = nlohmann::ordered_json::array();
   std::vector<StudyOutcome> outcomes;

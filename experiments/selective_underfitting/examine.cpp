@@ -2,6 +2,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "diffusion/gaussian_score.h"
 #include "diffusion/memorization.h"
 #include "diffusion/shells.h"
 #include "diffusion/statistics.h"
@@ -98,6 +99,20 @@ OverlapCurve overlap_curve(const StudyPlan& plan, const StudyGround& ground, Jso
                                   {"q99", curve.q99[i]},
                                   {"q50", curve.q50[i]}});
   return curve;
+}
+
+std::vector<Baseline> baselines_of(const StudyGround& ground) {
+  GaussianScore gaussian(ground.train, ground.process, ground.empirical->device());
+  const ProbeReference& reference = ground.supervised;
+  const ProbeRecords records = probe(gaussian, reference);
+  const auto n = static_cast<std::size_t>(reference.states.count());
+  std::vector<Baseline> baselines;
+  for (std::size_t level = 0; level < reference.states.t.size(); ++level)
+    baselines.push_back({.t = reference.states.t[level],
+                         .zero = mean(std::span(reference.norm).subspan(level * n, n)),
+                         .gaussian = mean(records.at_level(level)),
+                         .trace = mean(std::span(reference.trace).subspan(level * n, n))});
+  return baselines;
 }
 
 Json examine(const StudyPlan& plan, const StudyGround& ground, ScoreModel& model, const std::string& network,

@@ -102,8 +102,16 @@ Plot level_plot(const StudyOutcome& outcome) {
     }
     panel.series.push_back(series);
   }
-  panel.series.push_back(
-      {.label = "zero network, |s*|²", .x = probe_levels(), .y = outcome.norm_by_level, .draw = Draw::dashed});
+  Series zero{.label = "zero network, |s*|²", .x = {}, .y = {}, .draw = Draw::dashed},
+      gaussian{.label = "Wiener's denoiser, supervised", .x = {}, .y = {}, .draw = Draw::dashed};
+  for (const Baseline& baseline : outcome.baselines) {
+    zero.x.push_back(baseline.t);
+    zero.y.push_back(baseline.zero);
+    gaussian.x.push_back(baseline.t);
+    gaussian.y.push_back(baseline.gaussian);
+  }
+  panel.series.push_back(zero);
+  panel.series.push_back(gaussian);
   return {.panels = {panel}, .panel_width = 640};
 }
 
@@ -180,8 +188,8 @@ Plot geometry_plot(const StudyOutcome& outcome) {
 
 /// Papers run time in opposite directions, so each level stands with its sigma and log-SNR.
 Table level_table(const StudyOutcome& outcome) {
-  Table table{
-      .columns = {"t", "σ", "log-SNR", "(σ²/d)|s*|²", "(σ²/d) tr C", "r*, training states", "r*, sampler states"}};
+  Table table{.columns = {"t", "σ", "log-SNR", "(σ²/d)|s*|²", "Wiener's error", "(σ²/d) tr C", "r*, training states",
+                          "r*, sampler states"}};
   const Process process = Process::linear();
   for (std::size_t level = 0; level < probe_levels().size(); ++level) {
     const double t = probe_levels()[level];
@@ -190,7 +198,8 @@ Table level_table(const StudyOutcome& outcome) {
     };
     table.rows.push_back(
         {fmt::format("{:g}", t), fmt::format("{:.3g}", process.sigma(t)), fmt::format("{:.2f}", process.log_snr(t)),
-         fmt::format("{:.4g}", outcome.norm_by_level[level]), fmt::format("{:.4g}", outcome.trace_by_level[level]),
+         fmt::format("{:.4g}", outcome.baselines[level].zero), fmt::format("{:.4g}", outcome.baselines[level].gaussian),
+         fmt::format("{:.4g}", outcome.baselines[level].trace),
          fmt::format("{:.3f}", median(&Findings::supervised).mean),
          words(median(&Findings::extrapolated), outcome.findings.size())});
   }

@@ -17,8 +17,8 @@ struct StudyOutcome {
   std::vector<nlohmann::ordered_json> looks;
   std::string examined;  // the network whose scores the instruments examined
   OverlapCurve overlap;
-  std::vector<Findings> findings;                     // one a seed
-  std::vector<double> trace_by_level, norm_by_level;  // baselines at the supervised states
+  std::vector<Findings> findings;   // one a seed
+  std::vector<Baseline> baselines;  // at the supervised states
 };
 
 /// The rows of results.json's `contrastive`, from all looks.

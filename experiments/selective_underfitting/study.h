@@ -87,6 +87,13 @@ struct Findings {
 };
 /// How far the shells of training images overlap: a matter of the data alone. Adds its rows to results (overlap).
 OverlapCurve overlap_curve(const StudyPlan& plan, const StudyGround& ground, nlohmann::ordered_json& results);
+/// What errors at the supervised states of one level are held against, in the same units: the zero network's, which is
+/// (sigma^2/d) |s*|^2; that of the best affine denoiser (GaussianScore); and (sigma^2/d) tr C, the variance that the
+/// target keeps. Means over the states.
+struct Baseline {
+  double t = 0.0, zero = 0.0, gaussian = 0.0, trace = 0.0;
+};
+std::vector<Baseline> baselines_of(const StudyGround& ground);
 /// Examines the model of one seed, keeping its arrays and pictures in the run folder: {shells, restart, samples}, rows
 /// of results.json, and root_m, root_m_held_out.
 nlohmann::ordered_json examine(const StudyPlan& plan, const StudyGround& ground, ScoreModel& model,

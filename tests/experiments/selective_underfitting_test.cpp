@@ -86,7 +86,7 @@ TEST_F(SelectiveUnderfitting, ResultsHoldEveryInstrument) {
   const auto results = ordered_json::parse(text("run/results.json"));
   expect_finite(results, "");
   EXPECT_EQ(keys_of(results),
-            (std::set<std::string>{"contrastive", "shells", "restart", "overlap", "samples", "claims"}));
+            (std::set<std::string>{"contrastive", "shells", "restart", "overlap", "samples", "baselines", "claims"}));
 
   expect_keys(results.at("contrastive"),
               {"plan", "data", "model", "seed", "step", "flops", "weights", "region", "error", "v_error", "se", "n"});
@@ -126,6 +126,14 @@ TEST_F(SelectiveUnderfitting, ResultsHoldEveryInstrument) {
   EXPECT_EQ(sources, (std::map<std::string, int>{{"sup 0", 9}, {"sup 1", 9}, {"ext 0", 9}, {"ext 1", 9}}));
   ASSERT_EQ(medians.size(), 2U);
   EXPECT_NE(medians[0], medians[1]);
+
+  expect_keys(results.at("baselines"), {"plan", "data", "t", "zero", "gaussian", "trace"});
+  EXPECT_EQ(results.at("baselines").size(), 9U);
+  for (const auto& row : results.at("baselines")) {
+    EXPECT_GT(row.at("gaussian").get<double>(), 0.0);
+    // The best affine denoiser is no worse than one of them (but for the few states that stand for all).
+    EXPECT_LT(row.at("gaussian").get<double>(), 1.2 * row.at("zero").get<double>());
+  }
 
   expect_keys(results.at("restart"), {"plan", "data", "model", "seed", "t", "ratio", "se", "copied", "n"});
   EXPECT_EQ(results.at("restart").size(), 2 * 21U);
