@@ -53,7 +53,9 @@ void add_options(CommandLine& line, ComputeOptions& options) {
       ->check(CLI::IsMember({"float32", "bfloat16"}).description(""))
       ->type_name("NAME")
       ->group("Compute");
-  app.add_option("--threads", options.threads, "Processor threads; 0 for all (or OMP_NUM_THREADS)")
+  app.add_option(
+         "--threads", options.threads,
+         "Processor threads; 0 for all (or OMP_NUM_THREADS). On the cpu a sweep runs as many of its cells at a time")
       ->check(CLI::Range(0, 4096).description(""))
       ->group("Compute");
   app.add_option("--log-level", options.log_level, "quiet, info or debug")
