@@ -204,7 +204,7 @@ __device__ inline Largest block_largest(Largest value, float* shared_h, int* sha
 }
 
 /// A block a point takes a tile of products (copies, count, width) into what the scan finds.
-__global__ void __launch_bounds__(block_size)
+__global__ void __launch_bounds__(block_size, 4)
     scan_kernel(const DataSet data, const Points points, const float* products, const float* norms, std::int64_t first,
                 int width) {
   __shared__ float shared_h[32];

@@ -64,7 +64,7 @@ __device__ inline void insert_shell(PointState& state, double shell, double dist
 
 /// A block a listed point takes a tile of products (copies, listed, width). Where `dense`, the products are overwritten
 /// with the weights that the second matrix product sums.
-__global__ void __launch_bounds__(block_size)
+__global__ void __launch_bounds__(block_size, 3)
     gather_kernel(const DataSet data, const Points points, const int* list, int listed, float* products,
                   const float* norms, std::int64_t first, int width, bool dense) {
   __shared__ Batch batch;
