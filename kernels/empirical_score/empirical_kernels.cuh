@@ -18,29 +18,36 @@ namespace tweedie::empirical_cuda {
 
 enum class Problem : int { none, alpha, sigma, point, excluded, no_data };
 
-struct PointState {
+/// What the scan of a point starts from and finds.
+struct PointScan {
   double alpha, sigma;
   double centre_distance2, tile_norm, rate, margin, log_margin, error, shell_error, share, mean_error, shell_target;
   std::int64_t label, excluded;
-  // of the scan
-  double weight_sum;  // of exp(rate (h - best))
+  std::int64_t column;  // of the problem
+  Problem problem;
   float best, below, above;
+  // of the decision
+  int dense;
   float limit;  // the largest weight that may be dense
+  // found
+  double weight_sum;  // of exp(rate (h - best))
   std::int64_t best_index, within, seen;
-  // of the gather, weights relative to exp(rate best)
+};
+
+/// What a gather finds, weights relative to exp(rate best).
+struct PointGather {
   double weight, log_weight, spread, dense_weight, dense_log_weight, dense_norm;
   double shell_gap, shell_distance2;
   std::int64_t shell_index;
-  Problem problem;
-  int column;  // of the problem
-  int dense, accurate;
 };
 
 struct Points {
   Values points, alpha, sigma;
   const std::int64_t* labels;
   const std::int64_t* excluded;
-  PointState* states;
+  PointScan* scans;
+  PointGather* gathers;
+  int* accurate;           // whether float32 served
   float* queries;          // (copies, count, d)
   float* top;              // (count, k): the largest h, descending
   double* near_distance2;  // (count, k), ascending
@@ -89,13 +96,13 @@ __global__ void __launch_bounds__(block_size)
   }
 }
 
-/// A block a point: its state and queries, or what is wrong with it.
+/// A block a point: what its scan starts from, its queries, or what is wrong with it.
 __global__ void __launch_bounds__(block_size) start_kernel(const DataSet data, const Points points) {
   __shared__ double shared[32];
   const int b = blockIdx.x, d = data.dimension;
   const std::int64_t row = points.first + b;
   const TileScale scale = *data.scale;
-  PointState state = {};
+  PointScan state = {};
   state.alpha = points.alpha[row];
   state.sigma = points.sigma[row];
   state.label = points.labels != nullptr ? points.labels[row] : -1;
@@ -154,7 +161,7 @@ __global__ void __launch_bounds__(block_size) start_kernel(const DataSet data, c
   state.best = -FLT_MAX;
   state.below = -FLT_MAX;
   state.above = FLT_MAX;
-  points.states[b] = state;
+  points.scans[b] = state;
 }
 
 /// A tile's row of one point: products q . y turned into h, and which data the point sees.
@@ -170,7 +177,7 @@ struct TileRow {
   __device__ float h(int i) const { return fmaf(-half_alpha, norms[i], products[i]); }
 };
 
-__device__ inline TileRow tile_row(const DataSet& data, const PointState& state, const float* products, int row,
+__device__ inline TileRow tile_row(const DataSet& data, const PointScan& state, const float* products, int row,
                                    int width, const float* norms, std::int64_t first, int copy) {
   return {products + static_cast<std::int64_t>(row) * width,
           norms,
@@ -204,15 +211,15 @@ __device__ inline Largest block_largest(Largest value, float* shared_h, int* sha
 }
 
 /// A block a point takes a tile of products (copies, count, width) into what the scan finds.
-__global__ void __launch_bounds__(block_size)
+__global__ void __launch_bounds__(block_size, 4)
     scan_kernel(const DataSet data, const Points points, const float* products, const float* norms, std::int64_t first,
                 int width) {
   __shared__ float shared_h[32];
   __shared__ int shared_at[32];
   __shared__ double shared[32];
   const int b = blockIdx.x;
-  PointState& state = points.states[b];
-  const PointState before = state;
+  PointScan& state = points.scans[b];
+  const PointScan before = state;
   if (before.problem != Problem::none) return;
   for (int copy = 0; copy < data.copies; ++copy) {
     const TileRow row = tile_row(data, before, products, copy * points.count + b, width, norms, first, copy);
@@ -285,7 +292,7 @@ __global__ void __launch_bounds__(block_size)
 __global__ void __launch_bounds__(block_size) decide_kernel(const DataSet data, const Points points) {
   const std::int64_t b = grid_thread();
   if (b >= points.count) return;
-  PointState& state = points.states[b];
+  PointScan& state = points.scans[b];
   if (state.problem == Problem::none && state.seen == 0) state.problem = Problem::no_data;
   const std::int64_t all = data.rows * data.copies;
   state.limit = to_float(state.share * state.weight_sum);
@@ -310,11 +317,10 @@ __global__ void __launch_bounds__(block_size)
     points.near_index[b * points.neighbours + k] = -1;
   }
   if (threadIdx.x != 0) return;
-  PointState& state = points.states[b];
-  state.weight = state.log_weight = state.spread = 0.0;
-  state.dense_weight = state.dense_log_weight = state.dense_norm = 0.0;
-  state.shell_gap = INFINITY;
-  state.shell_index = -1;
+  PointGather& gather = points.gathers[b];
+  gather.weight = gather.log_weight = gather.spread = 0.0;
+  gather.dense_weight = gather.dense_log_weight = gather.dense_norm = 0.0;
+  gather.shell_gap = INFINITY;
 }
 
 }  // namespace tweedie::empirical_cuda

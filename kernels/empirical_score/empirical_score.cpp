@@ -55,7 +55,7 @@ double flops(const PrepareEmpiricalData& arguments) {
 }
 
 double bytes_moved(const PrepareEmpiricalData& arguments) {
-  return bytes_of(arguments.data) + bytes_of(arguments.centre) + bytes_of(arguments.squared_norms);
+  return 2.0 * bytes_of(arguments.data) + bytes_of(arguments.centre) + bytes_of(arguments.squared_norms);
 }
 
 void validate(const EvaluateEmpiricalScore& arguments) {

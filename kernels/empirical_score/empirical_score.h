@@ -22,7 +22,7 @@ struct ImageExtents {
 /// What every evaluation on a data set reuses: centre (d) float64, a point near the mean in the units that data is
 /// stored in (v of uint8), chosen so that v - centre is exact in float32 for uint8 data; squared_norms (n) float64,
 /// |x_i - x(centre)|^2. Throws Error at a value that is not finite.
-/// bytes: data + centre + squared_norms; flops: 4 n d.
+/// bytes: data twice (norms about a mean wait for all of it), centre and squared_norms; flops: 4 n d.
 struct PrepareEmpiricalData {
   Array data, centre, squared_norms;
   ImageExtents mirrored;

@@ -93,6 +93,7 @@ inline std::vector<OperationCase> empirical_score_cases() {
     for (const bool mirror : {false, true}) {
       prepare(1, {1, 1, 1}, mirror, dtype, CaseLevel::quick);
       prepare(131, {5, 7, 3}, mirror, dtype, CaseLevel::quick);
+      prepare(67, {33, 32, 4}, mirror, dtype, CaseLevel::quick);
       for (const double sigma : {0.2, 1.0, 100.0}) {
         evaluate(1, {1, 2, 1}, 2, sigma, mirror, dtype, CaseLevel::quick);
         evaluate(33, {3, 5, 1}, 7, sigma, mirror, dtype, CaseLevel::quick);

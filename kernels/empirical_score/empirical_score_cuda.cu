@@ -42,7 +42,9 @@ class BlockOfPoints {
                .sigma = values_of(arguments.sigma),
                .labels = arguments.point_labels ? arguments.point_labels.as<std::int64_t>() : nullptr,
                .excluded = arguments.excluded ? arguments.excluded.as<std::int64_t>() : nullptr,
-               .states = memory_.take<PointState>(count),
+               .scans = memory_.take<PointScan>(count),
+               .gathers = memory_.take<PointGather>(count),
+               .accurate = memory_.take<int>(count),
                .queries = memory_.take<float>(count * data.copies * d),
                .top = memory_.take<float>(count * neighbours),
                .near_distance2 = memory_.take<double>(count * neighbours),
@@ -73,29 +75,30 @@ class BlockOfPoints {
     launch(stream_, {name, shape_, (points() + block_size - 1) / block_size, block_size}, &decide_kernel, data_,
            points_);
     std::vector<int> dense, exact;
-    const std::vector<PointState> states = read_states();
+    const std::vector<PointScan> scans = read(points_.scans);
     for (int b = 0; b < points_.count; ++b) {
-      refuse(states[b], points_.first + b);
-      (states[b].dense ? dense : exact).push_back(b);
+      refuse(scans[b], points_.first + b);
+      (scans[b].dense ? dense : exact).push_back(b);
     }
     gather(exact, false);
     gather(dense, true);
     if (dense.empty()) return;
-    const std::vector<PointState> finished = read_states();
-    std::erase_if(dense, [&](int b) { return finished[b].accurate != 0; });
+    const std::vector<int> accurate = read(points_.accurate);
+    std::erase_if(dense, [&](int b) { return accurate[b] != 0; });
     gather(dense, false);
   }
 
  private:
   unsigned points() const { return static_cast<unsigned>(points_.count); }
 
-  std::vector<PointState> read_states() {
-    std::vector<PointState> states(static_cast<std::size_t>(points_.count));
-    stream_.copy_to_host(states.data(), points_.states, states.size() * sizeof(PointState));
-    return states;
+  template <class T>
+  std::vector<T> read(const T* of_points) {
+    std::vector<T> values(static_cast<std::size_t>(points_.count));
+    stream_.copy_to_host(values.data(), of_points, values.size() * sizeof(T));
+    return values;
   }
 
-  void refuse(const PointState& state, std::int64_t b) const {
+  void refuse(const PointScan& state, std::int64_t b) const {
     switch (state.problem) {
       case Problem::none:
         return;

@@ -54,24 +54,24 @@ __device__ inline void insert_near(const Points& points, int b, double distance2
 }
 
 /// One thread: keeps the datum next to the shell.
-__device__ inline void insert_shell(PointState& state, double shell, double distance2, std::int64_t index) {
+__device__ inline void insert_shell(PointGather& gather, double shell, double distance2, std::int64_t index) {
   const double gap = fabs(sqrt(distance2) / shell - 1.0);
-  if (gap > state.shell_gap || (gap == state.shell_gap && state.shell_index >= 0 && index > state.shell_index)) return;
-  state.shell_gap = gap;
-  state.shell_distance2 = distance2;
-  state.shell_index = index;
+  if (gap > gather.shell_gap || (gap == gather.shell_gap && index > gather.shell_index)) return;
+  gather.shell_gap = gap;
+  gather.shell_distance2 = distance2;
+  gather.shell_index = index;
 }
 
 /// A block a listed point takes a tile of products (copies, listed, width). Where `dense`, the products are overwritten
 /// with the weights that the second matrix product sums.
-__global__ void __launch_bounds__(block_size)
+__global__ void __launch_bounds__(block_size, 3)
     gather_kernel(const DataSet data, const Points points, const int* list, int listed, float* products,
                   const float* norms, std::int64_t first, int width, bool dense) {
   __shared__ Batch batch;
   __shared__ double shared[32];
   const int b = list[blockIdx.x], d = data.dimension, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  PointState& state = points.states[b];
-  const PointState given = state;
+  PointGather& gather = points.gathers[b];
+  const PointScan given = points.scans[b];
   const double rate = given.rate, best = given.best, log_scale = rate * best;
   const float float_rate = to_float(rate), cut = to_float(best - given.margin - 2.0 * given.error);
   const float shell_low = to_float(given.below - 4.0 * given.shell_error);
@@ -142,7 +142,7 @@ __global__ void __launch_bounds__(block_size)
       if (threadIdx.x == 0)
         for (int item = 0; item < batch.count; ++item) {
           if (batch.wants[item] & near) insert_near(points, b, batch.distance2[item], batch.index[item]);
-          if (batch.wants[item] & shell) insert_shell(state, radius, batch.distance2[item], batch.index[item]);
+          if (batch.wants[item] & shell) insert_shell(gather, radius, batch.distance2[item], batch.index[item]);
         }
       __syncthreads();
       // Moments: a thread a column.
@@ -170,12 +170,12 @@ __global__ void __launch_bounds__(block_size)
   dense_log_weight = block_sum(dense_log_weight, shared);
   dense_norm = block_sum(dense_norm, shared);
   if (threadIdx.x != 0) return;
-  state.weight += weight;
-  state.log_weight += log_weight;
-  state.spread += spread;
-  state.dense_weight += dense_weight;
-  state.dense_log_weight += dense_log_weight;
-  state.dense_norm += dense_norm;
+  gather.weight += weight;
+  gather.log_weight += log_weight;
+  gather.spread += spread;
+  gather.dense_weight += dense_weight;
+  gather.dense_log_weight += dense_log_weight;
+  gather.dense_norm += dense_norm;
 }
 
 /// Adds a tile's sums of w y (copies, listed, d) in double, flipped images to the columns that they are of.
@@ -199,84 +199,87 @@ struct Outputs {
 
 /// The posterior's part of the finish; false where float32 sums spoiled it.
 __device__ inline bool finish_posterior(const DataSet& data, const Points& points, const Outputs& outputs, int b,
-                                        const PointState& state, double* shared) {
+                                        double* shared) {
+  const PointScan& point = points.scans[b];
+  const PointGather& gather = points.gathers[b];
   const int d = data.dimension;
   const std::int64_t row = points.first + b;
   const double* moment = points.moment + static_cast<std::int64_t>(b) * d;
   const double* sums = points.dense_sum + static_cast<std::int64_t>(b) * d;
   const double length = data.scale->unit / data.unit;  // of a tile unit, in stored units
-  const double total = state.weight + state.dense_weight;
+  const double total = gather.weight + gather.dense_weight;
   const auto exact_mean = [&](int j) {
-    return state.weight > 0.0 ? data.value(state.best_index, j) + moment[j] / state.weight : 0.0;
+    return gather.weight > 0.0 ? data.value(point.best_index, j) + moment[j] / gather.weight : 0.0;
   };
   const auto dense_mean = [&](int j) {  // in tile units, from the centre
-    return state.dense_weight > 0.0 ? sums[j] / state.dense_weight : 0.0;
+    return gather.dense_weight > 0.0 ? sums[j] / gather.dense_weight : 0.0;
   };
   const auto mean = [&](int j) {  // in stored units
     const double centred = static_cast<double>(static_cast<float>(data.centre[j])) + length * dense_mean(j);
-    if (state.dense_weight == 0.0) return exact_mean(j);
-    if (state.weight == 0.0) return centred;
+    if (gather.dense_weight == 0.0) return exact_mean(j);
+    if (gather.weight == 0.0) return centred;
     const double exact = exact_mean(j);
-    return exact + (centred - exact) * (state.dense_weight / total);
+    return exact + (centred - exact) * (gather.dense_weight / total);
   };
   double moved = 0.0, offset = 0.0, apart = 0.0, residual = 0.0;  // squared norms
   for (int j = threadIdx.x; j < d; j += block_size) {
-    const double shift = state.weight > 0.0 ? moment[j] / state.weight : 0.0;
+    const double shift = gather.weight > 0.0 ? moment[j] / gather.weight : 0.0;
     const double dense = length * dense_mean(j);
     const double gap = static_cast<double>(static_cast<float>(data.centre[j])) + dense - exact_mean(j);
     const double x0 = data.offset + data.unit * mean(j), z = points.points[row * d + j];
     moved = fma(shift, shift, moved);
     offset = fma(dense, dense, offset);
     apart = fma(gap, gap, apart);
-    const double rest = state.alpha * x0 - z;
+    const double rest = point.alpha * x0 - z;
     residual = fma(rest, rest, residual);
     outputs.x0.set(row * d + j, x0);
-    outputs.score.set(row * d + j, rest / (state.sigma * state.sigma));
+    outputs.score.set(row * d + j, rest / (point.sigma * point.sigma));
   }
   moved = block_sum(moved, shared);
   offset = block_sum(offset, shared);
   apart = block_sum(apart, shared);
   residual = block_sum(residual, shared);
-  const double variance = state.sigma * state.sigma;
-  const double to_trace = state.alpha * state.alpha / (variance * variance) * data.unit * data.unit;
-  const double exact_spread = fmax(0.0, state.spread - state.weight * moved);
-  const double dense_spread = fmax(0.0, state.dense_norm * length * length - state.dense_weight * offset);
+  const double variance = point.sigma * point.sigma;
+  const double to_trace = point.alpha * point.alpha / (variance * variance) * data.unit * data.unit;
+  const double exact_spread = fmax(0.0, gather.spread - gather.weight * moved);
+  const double dense_spread = fmax(0.0, gather.dense_norm * length * length - gather.dense_weight * offset);
   double spread = exact_spread + dense_spread;
-  if (state.weight > 0.0 && state.dense_weight > 0.0) spread += apart * (state.weight * state.dense_weight / total);
-  const double entropy = fmax(0.0, log(total) - (state.log_weight + state.dense_log_weight) / total);
+  if (gather.weight > 0.0 && gather.dense_weight > 0.0) spread += apart * (gather.weight * gather.dense_weight / total);
+  const double entropy = fmax(0.0, log(total) - (gather.log_weight + gather.dense_log_weight) / total);
   const double trace = to_trace * spread / total;
   if (threadIdx.x == 0) {
     outputs.entropy.set(row, entropy);
     outputs.effective_count.set(row, exp(entropy));
     outputs.covariance_trace.set(row, trace);
-    outputs.log_sum.set(row, state.rate * state.best + log(total) - state.centre_distance2 / (2.0 * variance));
+    outputs.log_sum.set(row, point.rate * point.best + log(total) - point.centre_distance2 / (2.0 * variance));
   }
-  if (state.dense_weight == 0.0) return true;
-  const double share = state.dense_weight / total, each = dense_spread / state.dense_weight;
+  if (gather.dense_weight == 0.0) return true;
+  const double share = gather.dense_weight / total, each = dense_spread / gather.dense_weight;
   const double mean_error =
-      data.unit * (share * sum_error * sqrt(offset + each) + sqrt(share) * state.mean_error * sqrt(each));
+      data.unit * (share * sum_error * sqrt(offset + each) + sqrt(share) * point.mean_error * sqrt(each));
   const double trace_error = to_trace * share * 2.0 * sum_error * (offset + each);
-  return state.alpha * mean_error <= 1e-5 * sqrt(residual) && trace_error <= fmax(3e-4 * trace, 3e-10 / variance);
+  return point.alpha * mean_error <= 1e-5 * sqrt(residual) && trace_error <= fmax(3e-4 * trace, 3e-10 / variance);
 }
 
 /// A block a listed point writes its results, and whether they are accurate.
-__global__ void __launch_bounds__(block_size)
+__global__ void __launch_bounds__(block_size, 3)
     finish_kernel(const DataSet data, const Points points, const int* list, const Outputs outputs) {
   __shared__ double shared[32];
   const int b = list[blockIdx.x];
   const std::int64_t row = points.first + b;
-  PointState& state = points.states[b];
-  const bool accurate = !points.wants_posterior || finish_posterior(data, points, outputs, b, state, shared);
+  const bool accurate = !points.wants_posterior || finish_posterior(data, points, outputs, b, shared);
   for (int k = threadIdx.x; k < points.neighbours; k += block_size) {
     const std::int64_t from = static_cast<std::int64_t>(b) * points.neighbours + k, to = row * points.neighbours + k;
     if (outputs.neighbours != nullptr) outputs.neighbours[to] = points.near_index[from];
     outputs.neighbour_distances.set(to, sqrt(points.near_distance2[from]));
   }
   if (threadIdx.x != 0) return;
-  state.accurate = accurate;
+  points.accurate[b] = accurate;
   if (!points.wants_shell) return;
-  outputs.r_star.set(row, sqrt(state.shell_distance2) / (state.sigma * sqrt(static_cast<double>(data.dimension))));
-  if (outputs.r_star_index != nullptr) outputs.r_star_index[row] = state.shell_index;
+  const PointGather& gather = points.gathers[b];
+  const double radius = points.scans[b].sigma * sqrt(static_cast<double>(data.dimension));
+  outputs.r_star.set(row, sqrt(gather.shell_distance2) / radius);
+  if (outputs.r_star_index != nullptr) outputs.r_star_index[row] = gather.shell_index;
 }
 
 }  // namespace tweedie::empirical_cuda

@@ -196,8 +196,8 @@ __device__ void store_tile(const Problem<A, B, typename Tile::Element>& given,
   const BlockPlace place(given.extents, Tile::extent, static_cast<int>(block));
   Output<typename Tile::Element> out = given.out;
   out.select(place.batch);
-  store_sums<Tile::extent, Tile::extent, mma_threads>(staged, place.first_m, place.first_n, given.extents, out,
-                                                      given.partial + place.partial_offset(given.extents));
+  store_sums<Tile::extent, Tile::extent, mma_threads, may_split(Tile::extent)>(
+      staged, place.first_m, place.first_n, given.extents, out, given.partial + place.partial_offset(given.extents));
 }
 
 template <class Tile, class A, class B>

@@ -42,9 +42,15 @@ struct BlockPlace {
   }
 };
 
+/// Whether K may be split between blocks of this tile: large tiles are taken where there are enough of them.
+constexpr bool may_split(int tile) {
+  return tile < 128;
+}
+
 /// Splits K so that a small C with a long sum still fills the device; the sum is the more accurate for it.
-inline void split_inner(Extents& extents, std::int64_t tiles) {
-  const std::int64_t wanted = tiles >= few_blocks ? 1 : many_blocks / tiles;
+inline void split_inner(Extents& extents, int tile) {
+  const std::int64_t tiles = tile_count(extents, tile);
+  const std::int64_t wanted = !may_split(tile) || tiles >= few_blocks ? 1 : many_blocks / tiles;
   const std::int64_t splits =
       std::clamp<std::int64_t>(std::min<std::int64_t>(wanted, extents.k / least_depth), 1, most_splits);
   constexpr int step = 64;  // a multiple of every kernel's depth
@@ -58,9 +64,8 @@ template <class A, class B, class T, class Run>
 void run_split(Stream& stream, std::string_view operation, const Shape& shape, Problem<A, B, T>& problem, int tile,
                Run run) {
   const Extents& extents = problem.extents;
-  const std::int64_t tiles = tile_count(extents, tile);
-  split_inner(problem.extents, tiles);
-  const std::int64_t blocks = tiles * extents.splits;
+  split_inner(problem.extents, tile);
+  const std::int64_t blocks = tile_count(extents, tile) * extents.splits;
   require(blocks <= 0x7fffffff, "{}: {} needs {} blocks, more than one launch holds", operation, shape, blocks);
   if (extents.splits == 1) return run(static_cast<unsigned>(blocks));
   const std::int64_t elements = static_cast<std::int64_t>(extents.batch) * extents.m * extents.n;

@@ -188,7 +188,8 @@ __global__ void __launch_bounds__(simt_threads, Tile::extent == 64 ? 2 : 1)
         store_shared(staged + sum_place<64>(m + i, n), Pack<float, 4>{s[0], s[1], s[2], s[3]});
       }
       __syncthreads();
-      store_sums<64, 64, simt_threads>(staged, place.first_m + g * 64, place.first_n + h * 64, extents, out, partial);
+      store_sums<64, 64, simt_threads, may_split(Tile::extent)>(staged, place.first_m + g * 64, place.first_n + h * 64,
+                                                                extents, out, partial);
       __syncthreads();
     }
 }

@@ -13,10 +13,21 @@ __device__ int sum_place(int row, int column) {
   return row * extent + (column ^ ((row & 3) * 8));
 }
 
+/// Four columns from n on, of a part of a split K, where they are below `end`.
+__device__ inline void store_part(float* to, int end, int n, const Pack<float, 4>& four) {
+  if (end % 4 == 0) {
+    store_global(to, four);
+  } else {
+#pragma unroll
+    for (int j = 0; j < 4; ++j)
+      if (n + j < end) to[j] = four[j];
+  }
+}
+
 /// Stores the sums of rows x extent elements of C from (first_m, first_n) on, that lie in shared memory by sum_place:
-/// finished, or as a part of a split K. `partial` is this block's part. All threads of the block call it after a
-/// barrier.
-template <int rows, int extent, int threads, class T>
+/// finished, or where K is split (only where it may be) as a part of it. `partial` is this block's part. All threads of
+/// the block call it after a barrier.
+template <int rows, int extent, int threads, bool splittable, class T>
 __device__ void store_sums(const float* sums, int first_m, int first_n, const Extents& extents, const Output<T>& out,
                            float* partial) {
   constexpr int packs = extent / 4;
@@ -25,18 +36,13 @@ __device__ void store_sums(const float* sums, int first_m, int first_n, const Ex
     const int m = first_m + i / packs, column = i % packs * 4, n = first_n + column;
     if (m >= extents.m || n >= extents.n) continue;
     const auto four = load<4>(sums + sum_place<extent>(i / packs, column));
-    if (extents.splits == 1) {
-      out.store_four(m, out.row(m), n, extents.n, four);
-      continue;
+    if constexpr (splittable) {
+      if (extents.splits > 1) {
+        store_part(partial + static_cast<std::int64_t>(m) * extents.n + n, extents.n, n, four);
+        continue;
+      }
     }
-    float* to = partial + static_cast<std::int64_t>(m) * extents.n + n;
-    if (extents.n % 4 == 0) {
-      store_global(to, four);
-    } else {
-#pragma unroll
-      for (int j = 0; j < 4; ++j)
-        if (n + j < extents.n) to[j] = four[j];
-    }
+    out.store_four(m, out.row(m), n, extents.n, four);
   }
 }
 

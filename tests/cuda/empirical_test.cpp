@@ -1,9 +1,11 @@
 #include <gtest/gtest.h>
 
-#include <memory>
+#include <limits>
+#include <string>
 #include <vector>
 
 #include "kernels/empirical_score/empirical_score.h"
+#include "kernels/runtime/error.h"
 #include "kernels/runtime/random.h"
 #include "tests/cuda/mutation.h"
 #include "tests/vgpu/core/kernel_name.h"
@@ -51,22 +53,28 @@ struct Setting {
     sigma.set(std::vector<float>(batch, static_cast<float>(noise)));
     prepare_empirical_data(cuda(), {.data = data.array, .centre = centre.array, .squared_norms = norms.array});
   }
-  void evaluate(bool near) {
-    evaluate_empirical_score(cuda(), {.data = data.array,
-                                      .centre = centre.array,
-                                      .squared_norms = norms.array,
-                                      .points = points.array,
-                                      .alpha = alpha.array,
-                                      .sigma = sigma.array,
-                                      .x0 = x0.array,
-                                      .score = score.array,
-                                      .neighbours = near ? indices.array : Array{},
-                                      .neighbour_distances = near ? distances.array : Array{},
-                                      .entropy = entropy.array});
+  EvaluateEmpiricalScore arguments() const {
+    return {.data = data.array,
+            .centre = centre.array,
+            .squared_norms = norms.array,
+            .points = points.array,
+            .alpha = alpha.array,
+            .sigma = sigma.array,
+            .x0 = x0.array,
+            .score = score.array,
+            .neighbours = indices.array,
+            .neighbour_distances = distances.array,
+            .entropy = entropy.array,
+            .r_star = r_star.array};
+  }
+  void evaluate(bool near) const {
+    EvaluateEmpiricalScore wanted = arguments();
+    if (!near) wanted.neighbours = wanted.neighbour_distances = {};
+    evaluate_empirical_score(cuda(), wanted);
   }
   Block data{{rows, width}, DType::uint8}, centre{{width}, DType::float64}, norms{{rows}, DType::float64};
   Block points{{batch, width}}, alpha{{batch}}, sigma{{batch}};
-  Block x0{{batch, width}}, score{{batch, width}}, entropy{{batch}};
+  Block x0{{batch, width}}, score{{batch, width}}, entropy{{batch}}, r_star{{batch}};
   Block indices{{batch, neighbours}, DType::int64}, distances{{batch, neighbours}};
 };
 
@@ -80,6 +88,73 @@ TEST(CudaEmpiricalScore, IsTheSameWithoutNeighbours) {
     EXPECT_EQ(setting.score.bytes(), score) << noise;
     EXPECT_EQ(setting.entropy.bytes(), entropy) << noise;
   }
+}
+
+// Points far from all data have much larger products with them: what these leave in the allocator's memory would hide
+// neighbours of other points.
+TEST(CudaEmpiricalScore, DoesNotSeeWhatMemoryHeldBefore) {
+  for (const double noise : {0.02, 100.0}) {
+    Setting setting(noise);
+    const auto near = setting.points.bytes();
+    setting.evaluate(true);
+    const auto x0 = setting.x0.bytes(), indices = setting.indices.bytes(), distances = setting.distances.bytes();
+    const auto r_star = setting.r_star.bytes();
+    setting.points.set(std::vector<float>(batch * width, 10.0f));
+    setting.evaluate(true);
+    setting.points.set(near);
+    setting.evaluate(true);
+    EXPECT_EQ(setting.x0.bytes(), x0) << noise;
+    EXPECT_EQ(setting.indices.bytes(), indices) << noise;
+    EXPECT_EQ(setting.distances.bytes(), distances) << noise;
+    EXPECT_EQ(setting.r_star.bytes(), r_star) << noise;
+  }
+}
+
+/// What evaluating says that it expected.
+std::string complaint(const EvaluateEmpiricalScore& arguments) {
+  try {
+    evaluate_empirical_score(cuda(), arguments);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(CudaEmpiricalScore, NamesThePointThatItCannotEvaluate) {
+  Setting setting(0.3);
+  setting.evaluate(true);
+  std::vector<float> sigma(batch, 0.3f), alpha(batch, 0.8f), points(batch * width, 0.0f);
+  sigma[3] = 0.0f;
+  setting.sigma.set(sigma);
+  EXPECT_EQ(complaint(setting.arguments()),
+            "evaluate_empirical_score: sigma of point 3 is 0, expected a finite value above 0");
+  alpha[2] = -1.0f;
+  setting.alpha.set(alpha);
+  EXPECT_EQ(complaint(setting.arguments()),
+            "evaluate_empirical_score: alpha of point 2 is -1, expected a finite value of at least 0");
+  points[width + 7] = std::numeric_limits<float>::quiet_NaN();
+  setting.points.set(points);
+  EXPECT_EQ(complaint(setting.arguments()),
+            "evaluate_empirical_score: point 1 holds a value that is not finite, at column 7");
+  Block excluded{{batch}, DType::int64};
+  excluded.set(std::vector<std::int64_t>(batch, rows));
+  EvaluateEmpiricalScore wanted = setting.arguments();
+  wanted.excluded = excluded.array;
+  EXPECT_EQ(complaint(wanted), "evaluate_empirical_score: excluded row of point 0 is 2500, expected -1 to 2499");
+}
+
+TEST(CudaEmpiricalScore, RefusesAPointWithoutData) {
+  Setting setting(0.3);
+  setting.evaluate(true);
+  Block labels{{rows}, DType::int64}, point_labels{{batch}, DType::int64};
+  labels.set(std::vector<std::int64_t>(rows, 0));
+  std::vector<std::int64_t> of_points(batch, 0);
+  of_points[4] = 1;
+  point_labels.set(of_points);
+  EvaluateEmpiricalScore wanted = setting.arguments();
+  wanted.labels = labels.array;
+  wanted.point_labels = point_labels.array;
+  EXPECT_EQ(complaint(wanted), "evaluate_empirical_score: point 4 has no data left: no row of data has its label 1");
 }
 
 /// Launches of the kernel in one evaluation.

@@ -142,8 +142,8 @@ void prepare_reference(Stream&, const PrepareEmpiricalData& arguments) {
   const bool bytes = arguments.data.dtype == DType::uint8;
   std::vector<double> mean(static_cast<std::size_t>(dimension));
   for (std::int64_t i = 0; i < rows; ++i)
-    for (std::int64_t j = 0; j < dimension; ++j)
-      mean[j] += read(arguments.data, i * dimension + j) / static_cast<double>(rows);
+    for (std::int64_t j = 0; j < dimension; ++j) mean[j] += read(arguments.data, i * dimension + j);
+  for (double& value : mean) value /= static_cast<double>(rows);
   for (std::int64_t j = 0; j < dimension; ++j) {
     double value = mean[j];
     if (arguments.mirrored) {

@@ -4,8 +4,9 @@
 // more like most of them. Where --filter matches train_step/ddpm-cifar10/1, a line below the table says which share of
 // that step's floating-point operations, in bfloat16, tensor cores do.
 // --check fails where a kernel that only waits for memory moves more than 1.1 times its contract's bytes, wastes
-// sectors, has bank conflicts or spills, where a matrix product, a convolution or attention has bank conflicts, spills
-// or keeps fewer than eight warps resident, and where that share is below 95 %; it looks at no other kernels.
+// sectors, has bank conflicts or spills, where a matrix product, a convolution, attention or the empirical score has
+// bank conflicts, spills or keeps fewer than eight warps resident, and where that share is below 95 %; it looks at no
+// other kernels.
 #include <fmt/core.h>
 #include <unistd.h>
 
@@ -49,13 +50,13 @@ bool waits_for_memory(const std::string& name) {
   static const std::regex names(
       "^(binary|unary|unary_backward|scale_add|fill_value|cast|activation_\\w+|group_norm_\\w+|layer_norm_\\w+|"
       "softmax_\\w+|adam_step|global_norm|count_nonfinite|noise_images|squared_error_\\w+|dropout|copy_slice|permute|"
-      "upsample_\\w+|average_pool_\\w+|fill_normal|reduce|embedding_\\w+)/");
+      "upsample_\\w+|average_pool_\\w+|fill_normal|reduce|embedding_\\w+|prepare_empirical_data)/");
   return std::regex_search(name, names);
 }
 
-/// Kernels that multiply matrices.
+/// Kernels that multiply matrices, and what works on the products.
 bool waits_for_arithmetic(const std::string& name) {
-  static const std::regex names("^(matmul|conv2d_\\w+|attention_\\w+)/");
+  static const std::regex names("^(matmul|conv2d_\\w+|attention_\\w+|evaluate_empirical_score)/");
   return std::regex_search(name, names);
 }
 
