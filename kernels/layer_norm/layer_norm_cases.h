@@ -95,7 +95,13 @@ inline std::vector<OperationCase> layer_norm_cases() {
       add({.x = {2, 9, 96}, .affine = affine, .modulation = modulation, .offset = 10.0});
       add({.x = {65, 67, 129}, .affine = affine, .modulation = modulation, .level = CaseLevel::exhaustive});
     }
-  add({.x = {70, 1, 32}});
+  add({.x = {70, 1, 32}, .modulation = true});
+  // All that a warp holds, packed and by single values, and more; rows that a block does not hold.
+  add({.x = {2, 3, 512}, .modulation = true, .offset = 10.0});
+  add({.x = {2, 3, 127}});
+  add({.x = {2, 3, 509}});
+  add({.x = {1, 2, 2309}, .modulation = true, .offset = 10.0});
+  for (const bool affine : {false, true}) add({.x = {1, 2, 9224}, .affine = affine, .offset = 10.0});
   add({.x = {2, 5, 257}, .offset = 1e4});
   add({.x = {128, 64, 384}, .affine = false, .modulation = true, .level = CaseLevel::benchmark});
   add({.x = {128, 64, 128}, .level = CaseLevel::benchmark});

@@ -115,6 +115,7 @@ __global__ void __launch_bounds__(block_threads) layer_norm_backward_kernel(Back
       part.for_each_numbered([&](auto k, const auto& packs, std::int64_t channel) {
         const auto map = affine_at<width>(forward, n, channel);
         Pack<float, width> gradient = {}, product = {};
+        static_assert(k() < Part::held_packs || team == block_threads);
         if constexpr (k() < Part::held_packs) {
           gradient = held_gradient[k()];
           product = held_product[k()];
@@ -161,6 +162,7 @@ __global__ void __launch_bounds__(block_threads) layer_norm_backward_kernel(Back
     });
     if constexpr (team == 32) {
       __syncthreads();
+#pragma unroll 1  // short rows need few of these
       for (std::int64_t i = threadIdx.x; i < 2 * channels; i += block_threads) {
         float sum = 0.0f;
         for (int w = 0; w < warps; ++w) sum += warp_sums[2 * w * channels + i];
@@ -183,9 +185,12 @@ LayerNormPlan<T> plan_of(const Arguments& arguments) {
           .tokens = x.shape[1],
           .channels = x.shape[2]};
 }
-template <class T>
-bool packed(const LayerNormPlan<T>& plan) {
-  return plan.channels % pack_width<T> == 0 && aligned_16(plan.x, plan.gamma, plan.beta, plan.scale, plan.shift);
+/// What rows are moved by, `others` being further operands of their shape.
+template <class T, class... Pointers>
+int width_of_rows(const LayerNormPlan<T>& plan, Pointers... others) {
+  const bool packed = plan.channels % pack_width<T> == 0 &&
+                      aligned_16(plan.x, plan.gamma, plan.beta, plan.scale, plan.shift, others...);
+  return packed ? pack_width<T> : 1;
 }
 
 template <class T>
@@ -195,11 +200,13 @@ void forward_as(Stream& stream, const LayerNormForward& arguments) {
   const std::int64_t rows = plan.samples * plan.tokens;
   if (rows == 0) return;
   T* y = arguments.y.as<T>();
-  const auto kernel = choose_row_kernel(plan.channels, packed(plan) && aligned_16(y),
-                                        &layer_norm_kernel<T, short_team, width>, &layer_norm_kernel<T, short_team, 1>,
-                                        &layer_norm_kernel<T, long_team, width>, &layer_norm_kernel<T, long_team, 1>);
-  launch(stream, {"layer_norm_forward", arguments.x.shape, blocks_for_rows(stream, rows, plan.channels), block_threads},
-         kernel, plan, y, arguments.mean.as<float>(), arguments.rstd.as<float>(), arguments.epsilon);
+  const int row_width = width_of_rows(plan, y);
+  const auto kernel = choose_row_kernel(plan.channels, row_width, &layer_norm_kernel<T, short_team, width>,
+                                        &layer_norm_kernel<T, short_team, 1>, &layer_norm_kernel<T, long_team, width>,
+                                        &layer_norm_kernel<T, long_team, 1>);
+  const unsigned blocks = blocks_for_rows(stream, rows, plan.channels, row_width);
+  launch(stream, {"layer_norm_forward", arguments.x.shape, blocks, block_threads}, kernel, plan, y,
+         arguments.mean.as<float>(), arguments.rstd.as<float>(), arguments.epsilon);
 }
 
 template <class T>
@@ -218,11 +225,13 @@ void backward_as(Stream& stream, const LayerNormBackward& arguments) {
   const std::int64_t runs = forward.samples * plan.runs;
   if (runs == 0) return;
   const Scratch sums(stream, sizeof(float) * 2 * static_cast<std::size_t>(runs * forward.channels));
-  const auto kernel = choose_row_kernel(
-      forward.channels, packed(forward) && aligned_16(plan.grad_y, plan.grad_x),
-      &layer_norm_backward_kernel<T, short_team, width>, &layer_norm_backward_kernel<T, short_team, 1>,
-      &layer_norm_backward_kernel<T, long_team, width>, &layer_norm_backward_kernel<T, long_team, 1>);
-  const std::size_t shared = takes_long_team(forward.channels) ? 0 : sizeof(float) * 2 * 8 * forward.channels;
+  const int row_width = width_of_rows(forward, plan.grad_y, plan.grad_x);
+  const auto kernel =
+      choose_row_kernel(forward.channels, row_width, &layer_norm_backward_kernel<T, short_team, width>,
+                        &layer_norm_backward_kernel<T, short_team, 1>, &layer_norm_backward_kernel<T, long_team, width>,
+                        &layer_norm_backward_kernel<T, long_team, 1>);
+  const std::size_t shared =
+      takes_long_team(forward.channels, row_width) ? 0 : sizeof(float) * 2 * 8 * forward.channels;
   launch(stream,
          {"layer_norm_backward", arguments.x.shape, blocks_for(stream, runs * block_threads), block_threads, shared},
          kernel, plan, sums.as<float>());

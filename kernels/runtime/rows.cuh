@@ -9,15 +9,21 @@
 // and holds its values in registers between the reductions. Rows too long for that are read again.
 namespace tweedie {
 
-/// A warp for short rows, a block for long ones.
+/// A warp for rows that its registers hold, a block for longer ones.
 inline constexpr int short_team = 32, long_team = block_threads;
 
-inline bool takes_long_team(std::int64_t columns) {
-  return columns > short_team * 16;
+/// Packs of `width` values that a thread holds: 16 values where they are moved by 16 bytes.
+constexpr int held_packs_of(int width) {
+  return width == 8 ? 2 : 4;
+}
+
+/// `width`: of the packs that the row is moved by.
+inline bool takes_long_team(std::int64_t columns, int width) {
+  return columns > short_team * held_packs_of(width) * width;
 }
 /// Blocks for `rows` rows.
-inline unsigned blocks_for_rows(Stream& stream, std::int64_t rows, std::int64_t columns) {
-  return blocks_for(stream, rows * (takes_long_team(columns) ? long_team : short_team));
+inline unsigned blocks_for_rows(Stream& stream, std::int64_t rows, std::int64_t columns, int width) {
+  return blocks_for(stream, rows * (takes_long_team(columns, width) ? long_team : short_team));
 }
 
 /// This thread's team among those of the grid, and its place there. Every thread of a block must run the same number of
@@ -48,8 +54,7 @@ __device__ float team_sum(float value, float* shared) {
 template <class T, int team, int width, int arrays = 1>
 class RowPart {
  public:
-  /// Packs that a thread holds: 16 values where they are moved by 16 bytes.
-  static constexpr int held_packs = width == 8 ? 2 : 4;
+  static constexpr int held_packs = held_packs_of(width);
   struct Packs {
     Pack<float, width> of[arrays];
   };
@@ -88,8 +93,7 @@ class RowPart {
   }
 
  private:
-  /// Short rows have no more, by takes_long_team.
-  static constexpr bool holds_all = team == short_team && width == 4;
+  static constexpr bool holds_all = team == short_team;
   __device__ Packs load_packs(std::int64_t column) const {
     Packs packs;
     for (int i = 0; i < arrays; ++i) packs.of[i] = load_floats<width>(rows_[i] + column);
@@ -100,12 +104,12 @@ class RowPart {
   Packs held_[held_packs];
 };
 
-/// The kernel for rows of `columns` values, packed where all rows are aligned.
+/// The kernel for rows of `columns` values, moved by packs of `width` or, where that is 1, by single values.
 template <class Kernel>
-Kernel choose_row_kernel(std::int64_t columns, bool packed, Kernel short_packed, Kernel short_single,
-                         Kernel long_packed, Kernel long_single) {
-  if (takes_long_team(columns)) return packed ? long_packed : long_single;
-  return packed ? short_packed : short_single;
+Kernel choose_row_kernel(std::int64_t columns, int width, Kernel short_packed, Kernel short_single, Kernel long_packed,
+                         Kernel long_single) {
+  if (takes_long_team(columns, width)) return width > 1 ? long_packed : long_single;
+  return width > 1 ? short_packed : short_single;
 }
 
 }  // namespace tweedie

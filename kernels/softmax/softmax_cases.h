@@ -35,9 +35,12 @@ inline std::vector<OperationCase> softmax_cases() {
   add({3, 32}, 30.0, 0.0, CaseLevel::quick);  // all but the largest vanish
   add({4, 33}, 1.0, 1000.0, CaseLevel::quick);
   add({67, 64}, 3.0, -50.0, CaseLevel::quick);
+  add({3, 127}, 3.0, 0.0, CaseLevel::quick);
   add({3, 301}, 3.0, 0.0, CaseLevel::quick);  // single values: more than a warp holds
   add({3, 400}, 3.0, 0.0, CaseLevel::quick);  // packs: all that a warp holds
+  add({2, 512}, 3.0, 0.0, CaseLevel::quick);  // and at half the bytes a value
   add({2, 4099}, 3.0, 0.0, CaseLevel::quick);
+  add({2, 9224}, 3.0, 0.0, CaseLevel::quick);  // packs: more than a block holds
   add({131, 1031}, 3.0, 0.0, CaseLevel::exhaustive);
   add({128 * 4 * 64, 64}, 1.0, 0.0, CaseLevel::benchmark);
   add({256, 60000}, 1.0, 0.0, CaseLevel::benchmark);

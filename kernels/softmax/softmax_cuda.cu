@@ -58,10 +58,12 @@ void forward_cuda(Stream& stream, const SoftmaxForward& arguments) {
     constexpr int width = pack_width<T>;
     const T* x = arguments.x.as<T>();
     T* y = arguments.y.as<T>();
-    const auto kernel = choose_row_kernel(columns, columns % width == 0 && aligned_16(x, y),
-                                          &softmax_kernel<T, short_team, width>, &softmax_kernel<T, short_team, 1>,
-                                          &softmax_kernel<T, long_team, width>, &softmax_kernel<T, long_team, 1>);
-    launch(stream, {"softmax_forward", arguments.x.shape, blocks_for_rows(stream, rows, columns), block_threads},
+    const int row_width = columns % width == 0 ? width_of<T>(x, y) : 1;
+    const auto kernel =
+        choose_row_kernel(columns, row_width, &softmax_kernel<T, short_team, width>, &softmax_kernel<T, short_team, 1>,
+                          &softmax_kernel<T, long_team, width>, &softmax_kernel<T, long_team, 1>);
+    launch(stream,
+           {"softmax_forward", arguments.x.shape, blocks_for_rows(stream, rows, columns, row_width), block_threads},
            kernel, x, y, rows, columns);
   });
 }
@@ -74,11 +76,12 @@ void backward_cuda(Stream& stream, const SoftmaxBackward& arguments) {
     const T* y = arguments.y.as<T>();
     const T* grad_y = arguments.grad_y.as<T>();
     T* grad_x = arguments.grad_x.as<T>();
-    const auto kernel =
-        choose_row_kernel(columns, columns % width == 0 && aligned_16(y, grad_y, grad_x),
-                          &softmax_backward_kernel<T, short_team, width>, &softmax_backward_kernel<T, short_team, 1>,
-                          &softmax_backward_kernel<T, long_team, width>, &softmax_backward_kernel<T, long_team, 1>);
-    launch(stream, {"softmax_backward", arguments.y.shape, blocks_for_rows(stream, rows, columns), block_threads},
+    const int row_width = columns % width == 0 ? width_of<T>(y, grad_y, grad_x) : 1;
+    const auto kernel = choose_row_kernel(
+        columns, row_width, &softmax_backward_kernel<T, short_team, width>, &softmax_backward_kernel<T, short_team, 1>,
+        &softmax_backward_kernel<T, long_team, width>, &softmax_backward_kernel<T, long_team, 1>);
+    launch(stream,
+           {"softmax_backward", arguments.y.shape, blocks_for_rows(stream, rows, columns, row_width), block_threads},
            kernel, y, grad_y, grad_x, rows, columns, arguments.write == Write::accumulate);
   });
 }
