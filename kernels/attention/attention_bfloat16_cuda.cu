@@ -115,12 +115,13 @@ __device__ void store_rows(bfloat16* to, const Heads<bfloat16>& heads, int head,
 #pragma unroll
     for (int j = 0; j < column_tiles; ++j) {
       const int channel = first_channel + j * 8 + lane % 4 * 2;
+      if (channel >= heads.channels) continue;
       bfloat16* at = to + static_cast<std::int64_t>(row) * heads.row() + channel;
       const float first = sums[j][half * 2], second = sums[j][half * 2 + 1];
-      if (heads.vector && channel < heads.channels) {
+      if (heads.vector) {
         *reinterpret_cast<std::uint32_t*>(at) = bfloat16_pair(first, second);
       } else {
-        if (channel < heads.channels) at[0] = __float2bfloat16_rn(first);
+        at[0] = __float2bfloat16_rn(first);
         if (channel + 1 < heads.channels) at[1] = __float2bfloat16_rn(second);
       }
     }

@@ -89,6 +89,8 @@ inline std::vector<OperationCase> attention_cases() {
       {.n = 1, .queries = 67, .keys = 129, .heads = 2, .channels = 8},  // one key more than a tile
       {.n = 1, .queries = 5, .keys = 300, .heads = 1, .channels = 64},
       {.n = 1, .queries = 300, .keys = 5, .heads = 2, .channels = 1},
+      {.n = 1, .queries = 19, .keys = 40, .heads = 2, .channels = 64},
+      {.n = 1, .queries = 20, .keys = 67, .heads = 1, .channels = 264},  // more channels than a block takes
       {.n = 1, .queries = 40, .keys = 260, .heads = 1, .channels = 16, .magnitude = 8.0},  // sharp across tiles
       {.n = 3, .queries = 64, .keys = 64, .heads = 8, .channels = 8, .level = slow},
       {.n = 2, .queries = 256, .keys = 256, .heads = 2, .channels = 32, .level = slow},

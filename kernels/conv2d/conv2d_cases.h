@@ -183,6 +183,11 @@ inline std::vector<OperationCase> conv2d_cases() {
   cases.push_back(forward_case(odd_square, true, Residual::none, ActivationKind::gelu_tanh));
   odd_square.fill = Fill::small_integers, odd_square.in = 17, odd_square.out = 31;
   cases.push_back(forward_case(odd_square, true, Residual::in_place, ActivationKind::relu));
+  Conv2dCase from_two{.n = 2, .h = 31, .w = 33, .in = 2, .geometry = {1, 1, 1, 1, 1}};
+  for (from_two.out = 16; from_two.out <= 17; ++from_two.out)
+    cases.push_back(forward_case(from_two, true, Residual::none));
+  const Conv2dCase to_many{.n = 1, .h = 2, .w = 2, .in = 3, .out = 1285, .geometry = {1, 1, 1, 1, 1}};
+  cases.push_back(filter_gradient_case(to_many, true, Write::overwrite));
   for (Conv2dCase c : unet_convolutions()) {
     add_all(c, true, c.in == c.out && c.kernel_h == 3 ? Residual::separate : Residual::none, Write::accumulate);
     c.level = CaseLevel::exhaustive;  // the same layers at a batch that the reference can follow

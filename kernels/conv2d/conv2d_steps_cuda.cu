@@ -24,22 +24,22 @@ T* data_of(const Array& array) {
   return static_cast<T*>(array.data);
 }
 
-/// A chunk of 16 bytes lies within one pixel, whose channels have one bias each.
+/// A chunk of `width` lies within one pixel, whose channels have one bias each: width divides their number.
 template <class T, int width>
 __global__ void seed_output_kernel(const T* bias, const T* residual, T* y, std::int64_t channels, std::int64_t count) {
-  for_each_pack<width>(count, [=](auto w, std::int64_t i) {
-    Pack<T, w()> sum;
+  for (std::int64_t i = grid_thread() * width; i < count; i += grid_threads() * width) {
+    Pack<T, width> sum;
     if (bias == nullptr) {
-      sum = load<w()>(residual + i);
+      sum = load<width>(residual + i);
     } else {
-      sum = load<w()>(bias + i % channels);
+      sum = load<width>(bias + i % channels);
       if (residual != nullptr) {
-        const auto added = load<w()>(residual + i);
-        for (int k = 0; k < w(); ++k) sum[k] = T(static_cast<float>(sum[k]) + static_cast<float>(added[k]));
+        const auto added = load<width>(residual + i);
+        for (int k = 0; k < width; ++k) sum[k] = T(static_cast<float>(sum[k]) + static_cast<float>(added[k]));
       }
     }
     store(y + i, sum);
-  });
+  }
 }
 
 /// An image inside a larger one.
@@ -94,8 +94,8 @@ __global__ void sum_slice_kernel(const T* grad_y, float* partial, std::int64_t r
 template <class T>
 __global__ void sum_partials_kernel(const float* partial, T* grad_bias, int slices, int columns, bool accumulate) {
   for_each_pack<1>(columns, [=](auto, std::int64_t column) {
-    float sum = 0.0f;
-    for (int slice = 0; slice < slices; ++slice) sum += partial[static_cast<std::int64_t>(slice) * columns + column];
+    float sum = partial[column];
+    for (int slice = 1; slice < slices; ++slice) sum += partial[static_cast<std::int64_t>(slice) * columns + column];
     if (accumulate) sum += static_cast<float>(grad_bias[column]);
     grad_bias[column] = T(sum);
   });

@@ -125,8 +125,10 @@ inline std::vector<OperationCase> elementwise_cases() {
                      [](Stream& stream, std::span<const Array> x) { fill_value(stream, {.out = x[0], .value = 3.0}); },
                      level});
   };
-  for (const DType dtype : {DType::float32, DType::int64, DType::uint8}) add_fill({33}, dtype, CaseLevel::quick);
-  add_fill({7, 4099}, DType::float32, CaseLevel::quick);
+  for (const DType dtype : {DType::float32, DType::float64, DType::int64, DType::uint8}) {
+    add_fill({33}, dtype, CaseLevel::quick);
+    add_fill({3, 1543}, dtype, CaseLevel::quick);
+  }
   add_fill({128, 32, 32, 64}, DType::float32, CaseLevel::benchmark);
 
   const auto add_cast = [&](const Operand& x, DType dtype, CaseLevel level) {
@@ -136,15 +138,16 @@ inline std::vector<OperationCase> elementwise_cases() {
                      [](Stream& stream, std::span<const Array> a) { cast(stream, {.x = a[0], .y = a[1]}); },
                      level});
   };
-  const Operand reals{.name = "x", .shape = {517}, .scale = 100.0, .offset = 100.0};
-  const Operand bytes{.name = "x", .shape = {517}, .fill = Fill::indices, .dtype = DType::uint8, .scale = 256.0};
-  const Operand integers{.name = "x", .shape = {517}, .fill = Fill::indices, .dtype = DType::int64, .scale = 200.0};
-  for (const DType dtype : {DType::float32, DType::uint8, DType::int64}) {
-    add_cast(reals, dtype, CaseLevel::quick);
-    add_cast(bytes, dtype, CaseLevel::quick);
-    add_cast(integers, dtype, CaseLevel::quick);
+  const Shape line{1543};
+  const DType dtypes[] = {DType::float32, DType::float64, DType::bfloat16, DType::uint8, DType::int64};
+  for (const DType dtype : dtypes) {
+    for (const DType real : {DType::float32, DType::float64, DType::bfloat16})
+      add_cast({.name = "x", .shape = line, .dtype = real, .scale = 100.0, .offset = 100.0}, dtype, CaseLevel::quick);
+    add_cast({.name = "x", .shape = line, .fill = Fill::indices, .dtype = DType::uint8, .scale = 256.0}, dtype,
+             CaseLevel::quick);
+    add_cast({.name = "x", .shape = line, .fill = Fill::indices, .dtype = DType::int64, .scale = 200.0}, dtype,
+             CaseLevel::quick);
   }
-  add_cast(reals, DType::bfloat16, CaseLevel::quick);
   add_cast({.name = "x", .shape = {128, 3072}, .fill = Fill::indices, .dtype = DType::uint8, .scale = 256.0},
            DType::float32, CaseLevel::benchmark);
   return cases;

@@ -23,6 +23,7 @@ inline std::vector<OperationCase> embedding_cases() {
   add_sinusoidal(5, 33, false, 1.0, 1.0, CaseLevel::quick);
   add_sinusoidal(31, 64, true, 0.0, 1000.0, CaseLevel::quick);
   add_sinusoidal(7, 32, false, 1.0, 1000.0, CaseLevel::quick);
+  add_sinusoidal(1283, 3, false, 0.0, 1.0, CaseLevel::quick);
   add_sinusoidal(1031, 257, true, 1.0, 1000.0, CaseLevel::exhaustive);
   add_sinusoidal(128, 64, true, 0.0, 1000.0, CaseLevel::benchmark);
 
@@ -44,6 +45,7 @@ inline std::vector<OperationCase> embedding_cases() {
   add_fourier(5, 33, true, false, CaseLevel::quick);
   add_fourier(33, 16, true, true, CaseLevel::quick);
   add_fourier(7, 31, false, true, CaseLevel::quick);
+  add_fourier(41, 33, false, false, CaseLevel::quick);
   add_fourier(521, 129, true, false, CaseLevel::exhaustive);
   add_fourier(128, 32, true, false, CaseLevel::benchmark);
 

@@ -21,8 +21,8 @@ static __global__ void norm_modulation_kernel(const __grid_constant__ NormSums o
   for (std::int64_t i = grid_thread(); i < of.samples * of.channels; i += grid_threads()) {
     const std::int64_t n = i / of.channels, c = i % of.channels;
     float* first = of.sums + n * of.runs * 2 * of.channels + c;
-    double gradient = 0.0, product = 0.0;
-    for (std::int64_t run = 0; run < of.runs; ++run) {
+    double gradient = first[0], product = first[of.channels];
+    for (std::int64_t run = 1; run < of.runs; ++run) {
       gradient += first[run * 2 * of.channels];
       product += first[(run * 2 + 1) * of.channels];
     }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <limits>
+
 #include "kernels/optimizer/optimizer.h"
 #include "kernels/runtime/operation_case.h"
 
@@ -60,7 +62,9 @@ inline std::vector<OperationCase> optimizer_cases() {
             .level = CaseLevel::benchmark});
   add_adam({.counts = {1 << 22}, .level = CaseLevel::benchmark});
 
-  const auto add_arrays = [&](const std::vector<std::int64_t>& counts, double max_norm, CaseLevel level) {
+  /// `infinite`: whether the first array, for count_nonfinite, is.
+  const auto add_arrays = [&](const std::vector<std::int64_t>& counts, double max_norm, CaseLevel level,
+                              bool infinite = false) {
     std::vector<Operand> operands{{.name = "norm", .shape = {1}, .role = Role::output},
                                   {.name = "scale", .shape = {1}, .role = Role::output}};
     for (const std::int64_t count : counts) operands.push_back({.name = "array", .shape = {count}});
@@ -71,6 +75,7 @@ inline std::vector<OperationCase> optimizer_cases() {
                      level});
     operands[0] = {.name = "count", .shape = {1}, .role = Role::output, .dtype = DType::int64};
     operands.erase(operands.begin() + 1);
+    if (infinite) operands[1].scale = std::numeric_limits<double>::infinity();
     cases.push_back({"count_nonfinite", describe(counts), operands,
                      [](Stream& stream, std::span<const Array> a) {
                        count_nonfinite(stream, {.arrays = a.subspan(1), .count = a[0]});
@@ -78,7 +83,7 @@ inline std::vector<OperationCase> optimizer_cases() {
                      level});
   };
   add_arrays({1}, 0.0, CaseLevel::quick);
-  add_arrays({31, 32, 33, 4099}, 1.0, CaseLevel::quick);
+  add_arrays({31, 32, 33, 4099}, 1.0, CaseLevel::quick, true);
   add_arrays({20011, 3}, 1e6, CaseLevel::quick);
   add_arrays({65537, 131073, 1}, 0.5, CaseLevel::exhaustive);
   add_arrays({1 << 20, 128, 128 * 9 * 128}, 1.0, CaseLevel::benchmark);

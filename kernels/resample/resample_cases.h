@@ -64,6 +64,8 @@ inline std::vector<OperationCase> resample_cases() {
   add({3, 7, 1, 31}, 3, 0, Fill::normal, CaseLevel::quick);
   add({1, 4, 3, 1}, 3, 2, Fill::normal, CaseLevel::quick);
   add({2, 5, 3, 32}, 2, 0, Fill::small_integers, CaseLevel::quick);
+  add({1, 2, 2, 16}, 7, 0, Fill::normal, CaseLevel::quick);
+  add({1, 2, 3, 5}, 7, 1, Fill::normal, CaseLevel::quick);
   add({17, 13, 11, 67}, 2, 1, Fill::normal, CaseLevel::exhaustive);
   add({128, 16, 16, 64}, 2, 0, Fill::normal, CaseLevel::benchmark);
   add({128, 8, 8, 128}, 2, 0, Fill::normal, CaseLevel::benchmark);

@@ -18,6 +18,7 @@ struct ResamplePlan {
 /// Calls body(Width, offset in coarse, offset of the block's first pixel in fine) for all of this thread's packs.
 template <int width, class Body>
 __device__ void for_each_block(const ResamplePlan& plan, Body body) {
+  __builtin_assume(plan.factor > 0);
   const std::int64_t packs = plan.channels / width;  // width divides the channels
   for (std::int64_t i = grid_thread(); i < plan.coarse_pixels * packs; i += grid_threads()) {
     const std::int64_t pixel = i / packs, channel = i % packs * width;

@@ -71,14 +71,17 @@ __device__ inline std::int64_t grid_threads() {
   return static_cast<std::int64_t>(gridDim.x) * blockDim.x;
 }
 
-/// Calls body(Width<w>, i) so that the runs [i, i + w) cover [0, count) once between all threads of the grid: w is
-/// `width`, and 1 for the count % width elements at the end. Neighbouring threads take neighbouring runs.
+/// Calls body(Width<w>, i) so that the runs [i, i + w) cover [0, count) once between all threads of the grid, which are
+/// more than `width`: w is `width`, and 1 for the count % width elements at the end. Neighbouring threads take
+/// neighbouring runs.
 template <int width, class Body>
 __device__ void for_each_pack(std::int64_t count, Body body) {
   const std::int64_t packs = count / width;
   for (std::int64_t i = grid_thread(); i < packs; i += grid_threads()) body(Width<width>{}, i * width);
-  if constexpr (width > 1)
-    for (std::int64_t i = packs * width + grid_thread(); i < count; i += grid_threads()) body(Width<1>{}, i);
+  if constexpr (width > 1) {
+    const std::int64_t last = packs * width + grid_thread();
+    if (last < count) body(Width<1>{}, last);
+  }
 }
 
 inline constexpr unsigned all_lanes = 0xffffffffu;
