@@ -76,6 +76,7 @@ class Decoder {
 
   // memory.cpp
   bool memory(const ptx::Instruction& in);
+  void flush(u32 at);
   bool atomic(const ptx::Instruction& in);
   bool async_copy(const ptx::Instruction& in);
   u32 address_register(const ptx::Operand& operand, int width, i64& offset, bool& frame_relative);
