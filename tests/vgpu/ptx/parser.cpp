@@ -302,7 +302,7 @@ void Parser::function(bool entry) {
       accept(";");
     } else if (word != ".noreturn" && word != ".blocksareclusters" && word != ".explicitcluster") {
       if (word == ".reqnctapercluster") {
-        product();
+        made->cluster_blocks = product();
       } else {
         fail(fmt::format("unknown function attribute {}", word));
       }
