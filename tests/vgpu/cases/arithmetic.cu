@@ -347,3 +347,95 @@ CASE(halves) {
       [] __device__(float x, float y) { return __half2float(__float2half_rd(x)) + __half2float(__float2half_ru(y)); },
       [](float x, float y) { return float(__float2half_rd(x)) + float(__float2half_ru(y)); }, a, b);
 }
+
+// An integer is rounded once and as told, however many bits it has.
+CASE(integers_to_halves) {
+  std::vector<int> a = {2049, 2050, 2051, -2049, -2051, 65504, 65519, 65520, 70000, -70000, 0, 1, 4098, 4102};
+  std::vector<long long> b;  // beside the values half way between two of bfloat16's
+  for (const long long top : {1ll << 20, 1ll << 45, 1ll << 62})
+    for (const long long nudge : {-1, 0, 1}) {
+      b.push_back(top + top / 256 + nudge);
+      b.push_back(top + 3 * (top / 256) + nudge);
+    }
+  a.resize(b.size(), 7);
+  compare<float>([] __device__(int x, long long) { return float(__int2half_rz(x)); },
+                 [](int x, long long) {
+                   const int clipped = std::min(std::max(x, -65504), 65504);
+                   float unit = 1;
+                   while (std::fabs(clipped) / unit >= 2048) unit *= 2;
+                   return std::trunc(clipped / unit) * unit;
+                 },
+                 a, b);
+  compare<float>([] __device__(int x, long long) { return float(__int2half_ru(x)) - float(__int2half_rd(x)); },
+                 [](int x, long long) {
+                   if (std::abs(x) > 65504) return HUGE_VALF;
+                   float unit = 1;
+                   while (std::abs(x) / unit >= 2048) unit *= 2;
+                   return x / unit == std::trunc(x / unit) ? 0.0f : unit;
+                 },
+                 a, b);
+  compare<float>([] __device__(int, long long x) { return float(__ll2bfloat16_rn(x)); },
+                 [](int, long long x) {
+                   long long unit = 1;
+                   while (x / unit >= 256) unit *= 2;
+                   const long long below = x / unit * unit, rest = x - below;
+                   const bool up = rest * 2 > unit || (rest * 2 == unit && below / unit % 2);
+                   return static_cast<float>(up ? below + unit : below);
+                 },
+                 a, b);
+}
+
+// The product lies half way between two values; the addend says which way, however small it is.
+CASE(fused_bfloat16_ties) {
+  const float factor = 1.0625f;  // its square is 1.125 + 2^-8
+  std::vector<float> addend = {0x1p-100f, -0x1p-100f, 0.0f, 0x1p-20f, -0x1p-20f};
+  std::vector<float> factors(addend.size(), factor);
+  compare<float>(
+      [] __device__(float c, float x) { return float(__hfma(__nv_bfloat16(x), __nv_bfloat16(x), __nv_bfloat16(c))); },
+      [](float c, float) { return c > 0 ? 1.125f + 0x1p-7f : 1.125f; }, addend, factors);
+}
+
+__host__ __device__ float flushed(float x) {
+  return x > -0x1p-126f && x < 0x1p-126f ? copysignf(0.0f, x) : x;
+}
+#define PTX_FLOAT(text, expression)           \
+  compare<float>(                             \
+      [] __device__(float x, float y) {       \
+        float r;                              \
+        asm(text : "=f"(r) : "f"(x), "f"(y)); \
+        return r;                             \
+      },                                      \
+      [](float x, float y) -> float { return y == y ? expression : 0; }, a, b)
+CASE(flush_to_zero) {
+  std::vector<float> a = {0x1p-130f, -0x1p-130f, 0x1p-126f, 3, -3, 0, INFINITY}, b(a.size(), 0x1p-140f);
+  PTX_FLOAT("abs.ftz.f32 %0, %1;", flushed(std::fabs(x)));
+  PTX_FLOAT("neg.ftz.f32 %0, %1;", flushed(-x));
+  PTX_FLOAT("min.ftz.f32 %0, %1, %2;", x < 0 ? flushed(x) : 0.0f);
+  PTX_FLOAT("cvt.ftz.f32.f32 %0, %1;", flushed(x));
+  PTX_FLOAT("abs.f32 %0, %1;", std::fabs(x));
+}
+
+#define PTX_INTEGER(text, expression)         \
+  compare<int>(                               \
+      [] __device__(int x, int y) {           \
+        int r;                                \
+        asm(text : "=r"(r) : "r"(x), "r"(y)); \
+        return r;                             \
+      },                                      \
+      [](int x, int y) -> int { return static_cast<int>(expression); }, a, b)
+long long low24(int x) {
+  return static_cast<int>(unsigned(x) << 8) >> 8;
+}
+int within(long long x, long long low, long long high) {
+  return static_cast<int>(std::min(std::max(x, low), high));
+}
+CASE(rare_integer_forms) {
+  const auto a = integers<int>(21), b = integers<int>(22);
+  PTX_INTEGER("mad24.hi.s32 %0, %1, %2, %1;", unsigned(low24(x) * low24(y) >> 16) + unsigned(x));
+  PTX_INTEGER("mad24.hi.sat.s32 %0, %1, %2, %1;",
+              within(static_cast<int>(low24(x) * low24(y) >> 16) + static_cast<long long>(x), INT32_MIN, INT32_MAX));
+  PTX_INTEGER("cvt.pack.sat.u16.s32 %0, %1, %2;", unsigned(within(x, 0, 65535)) << 16 | within(y, 0, 65535));
+  PTX_INTEGER("cvt.pack.sat.s8.s32.b32 %0, %1, %2, %1;",
+              unsigned(x) << 16 | (within(x, -128, 127) & 255) << 8 | (within(y, -128, 127) & 255));
+  PTX_INTEGER("{.reg .b16 t; cvt.u16.u32 t, %1; mov.b32 %0, {t, t};}", (x & 65535) * 65537u);
+}

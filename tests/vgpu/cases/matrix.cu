@@ -136,3 +136,21 @@ CASE(lanes_that_come_late) {
   late_lanes<<<1, 32>>>(a, d, steps);
   for (const float x : d.get()) CHECK(x == 32);
 }
+
+__global__ void saturating(int* out) {
+  wmma::fragment<wmma::matrix_a, 16, 16, 16, signed char, wmma::row_major> a;
+  wmma::fragment<wmma::matrix_b, 16, 16, 16, signed char, wmma::col_major> b;
+  wmma::fragment<wmma::accumulator, 16, 16, 16, int> c;
+  wmma::fill_fragment(a, static_cast<signed char>(100));
+  wmma::fill_fragment(b, static_cast<signed char>(100));
+  for (int row = 0; row < 2; ++row) {  // once beyond the range, once just within
+    wmma::fill_fragment(c, 2147483647 - 160000 + 1 - row);
+    wmma::mma_sync(c, a, b, c, true);
+    wmma::store_matrix_sync(out + 256 * row, c, 16, wmma::mem_row_major);
+  }
+}
+CASE(saturation) {
+  Device<int> out(512);
+  saturating<<<1, 32>>>(out);
+  for (const int x : out.get()) CHECK(x == 2147483647);
+}

@@ -233,3 +233,68 @@ CASE(narrow_types) {
           w[i] == (long long)b[i] * a[i]);
   }
 }
+
+__global__ void count_arguments(int* out, const char* text) {
+  out[0] = printf("%s %d\n", text, 5);
+  out[1] = printf("no arguments\n");
+  out[2] = printf("%d %f %*d\n", 1, 2.0, 5, 3);
+}
+CASE(print_counts_and_long_text) {
+  std::string text(1500, 'x');
+  text += "end";
+  Device<char> device(std::vector<char>(text.c_str(), text.c_str() + text.size() + 1));
+  Device<int> out(3);
+  count_arguments<<<1, 1>>>(out, device);
+  const auto got = out.get();
+  CHECK(got[0] == 2 && got[1] == 0 && got[2] == 4);
+}
+
+__global__ void from_the_stack(int* out, int n) {
+  int* a = static_cast<int*>(alloca((n + threadIdx.x) * sizeof(int)));
+  for (int k = 0; k < n; ++k) a[k] = k * threadIdx.x;
+  int sum = 0;
+  for (int k = 0; k < n; ++k) sum += a[k * 5 % n];
+  out[threadIdx.x] = sum;
+}
+__device__ __noinline__ int descend(int n) {
+  volatile int frame[20];
+  frame[n % 20] = n;
+  return n == 0 ? 0 : descend(n - 1) + (frame[n % 20] == n);
+}
+__global__ void deep(int* out) {
+  out[threadIdx.x] = descend(1500 + threadIdx.x % 3);
+}
+CASE(stacks) {
+  Device<int> out(32);
+  from_the_stack<<<1, 32>>>(out, 13);
+  auto got = out.get();
+  for (int i = 0; i < 32; ++i) CHECK(got[i] == 78 * i);
+  CUDA(cudaDeviceSetLimit(cudaLimitStackSize, 256 * 1024));
+  size_t limit = 0;
+  CUDA(cudaDeviceGetLimit(&limit, cudaLimitStackSize));
+  CHECK(limit >= 256 * 1024);
+  deep<<<1, 32>>>(out);
+  got = out.get();
+  for (int i = 0; i < 32; ++i) CHECK(got[i] == 1500 + i % 3);
+}
+
+struct Padded {
+  int small;
+  long long large;
+};
+__global__ void write_padded(Padded* x) {
+  x[threadIdx.x].small = threadIdx.x, x[threadIdx.x].large = 5;
+}
+__global__ void copy_padded(const Padded* x, Padded* y, long long* out) {
+  const long long* words = reinterpret_cast<const long long*>(x + threadIdx.x);  // padding comes along
+  long long* to = reinterpret_cast<long long*>(y + threadIdx.x);
+  to[0] = words[0], to[1] = words[1];
+  out[threadIdx.x] = y[threadIdx.x].small + y[threadIdx.x].large;
+}
+CASE(padding) {
+  Device<Padded> x(32), y(32);
+  Device<long long> out(32);
+  write_padded<<<1, 32>>>(x);
+  copy_padded<<<1, 32>>>(x, y, out);
+  CHECK(out.get()[31] == 36);
+}

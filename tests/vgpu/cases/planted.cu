@@ -147,3 +147,39 @@ CASE(failed_call) {
 CASE(trap) {
   asserts<<<1, 32>>>(3);
 }
+
+__global__ void lanes_without_syncwarp(int* out) {
+  __shared__ int box[32];
+  volatile int* lanes = box;
+  lanes[threadIdx.x] = threadIdx.x;
+  out[threadIdx.x] = lanes[31 - threadIdx.x];
+}
+CASE(missing_syncwarp) {
+  Device<int> out(32);
+  lanes_without_syncwarp<<<1, 32>>>(out);
+}
+__global__ void relaxed_flag(int* out) {  // the flag is atomic, but nothing releases what was written before it
+  __shared__ int box[32], ready;
+  if (threadIdx.x == 0) ready = 0;
+  __syncthreads();
+  if (threadIdx.x < 32) {
+    box[threadIdx.x] = 1;
+    __syncwarp();
+    if (threadIdx.x == 0) atomicExch(&ready, 1);
+  } else {
+    while (atomicAdd(&ready, 0) == 0) {
+    }
+    out[threadIdx.x] = box[63 - threadIdx.x];
+  }
+}
+CASE(flag_without_release) {
+  Device<int> out(64);
+  relaxed_flag<<<1, 64>>>(out);
+}
+__global__ void fetch(cudaTextureObject_t texture, float* out) {
+  out[threadIdx.x] = tex1Dfetch<float>(texture, threadIdx.x);
+}
+CASE(texture_fetch) {
+  Device<float> out(32);
+  fetch<<<1, 32>>>(1, out);
+}

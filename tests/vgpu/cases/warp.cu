@@ -70,7 +70,9 @@ __global__ void producer(volatile int* flag, int* out) {
     out[threadIdx.x] = 8;
   }
   __syncwarp();
-  out[threadIdx.x] += out[31 - threadIdx.x];
+  const int other = out[31 - threadIdx.x];
+  __syncwarp();
+  out[threadIdx.x] += other;
 }
 CASE(progress) {
   Device<int> lock(std::vector<int>(1, 0)), count(std::vector<int>(1, 0)), flag(std::vector<int>(1, 0)), out(32);
@@ -225,4 +227,130 @@ CASE(named_barriers) {
   const auto got = out.get();
   for (int i = 0; i < 64; ++i) CHECK(got[i] == 63 - i + (i < 32 ? 1000 : 0));
   for (int i = 0; i < 128; ++i) CHECK(got[128 + i] == 77);
+}
+
+// Lanes meet by the intrinsic and its mask, not by the place that calls it.
+__global__ void two_branches(int* out) {
+  const int i = threadIdx.x;
+  int value;
+  if (i % 2)
+    value = __shfl_sync(kAll, 100 + i, 0) + 1000;
+  else
+    value = __shfl_sync(kAll, 200 + i, 31) + 2000;
+  unsigned votes;
+  if (i < 20)
+    votes = __ballot_sync(kAll, i & 1);
+  else
+    votes = __ballot_sync(kAll, i % 3 == 0);
+  int sum;
+  if (i < 7)
+    sum = __reduce_add_sync(kAll, i);
+  else
+    sum = __reduce_add_sync(kAll, 1);
+  unsigned same;
+  if (i & 4)
+    same = __match_any_sync(kAll, static_cast<long long>(i & 3));
+  else
+    same = __match_any_sync(kAll, static_cast<long long>(i & 1));
+  out[i] = value, out[32 + i] = votes, out[64 + i] = sum, out[96 + i] = same;
+}
+__device__ __noinline__ int sum_of_warp(int x) {
+  for (int k = 16; k; k /= 2) x += __shfl_xor_sync(kAll, x, k);
+  return x;
+}
+__global__ void two_calls(int* out) {
+  const int i = threadIdx.x;
+  if (i < 11)
+    out[i] = 2 * sum_of_warp(i);
+  else
+    out[i] = 3 * sum_of_warp(1);
+}
+CASE(one_intrinsic_in_two_branches) {
+  Device<int> out(128);
+  two_branches<<<1, 32>>>(out);
+  auto got = out.get();
+  unsigned votes = 0;
+  for (int i = 0; i < 32; ++i) votes |= (i < 20 ? i & 1 : i % 3 == 0) ? 1u << i : 0;
+  auto key = [](int i) { return i & 4 ? i & 3 : i & 1; };
+  for (int i = 0; i < 32; ++i) {
+    CHECK(got[i] == (i % 2 ? 200 + 1000 : 131 + 2000));
+    CHECK(unsigned(got[32 + i]) == votes && got[64 + i] == 21 + 25);
+    unsigned same = 0;
+    for (int k = 0; k < 32; ++k) same |= key(k) == key(i) ? 1u << k : 0;
+    CHECK(unsigned(got[96 + i]) == same);
+  }
+  two_calls<<<1, 32>>>(out);
+  got = out.get();
+  for (int i = 0; i < 32; ++i) CHECK(got[i] == (i < 11 ? 2 : 3) * (55 + 21));
+}
+
+// Pairs exchange at one instruction; one of them waits for what another does afterwards.
+__device__ __noinline__ int swapped(unsigned members, int x) {
+  return __shfl_xor_sync(members, x, 1);
+}
+__global__ void pairs(volatile int* flag, int* out) {
+  const int i = threadIdx.x;
+  if (i == 31)
+    while (*flag == 0) {
+    }
+  out[i] = swapped(3u << (i & ~1), i);
+  __threadfence();
+  if (i == 0) *flag = 1;
+}
+CASE(groups_go_on_alone) {
+  Device<int> flag(std::vector<int>(1, 0)), out(32);
+  pairs<<<1, 32>>>(flag, out);
+  const auto got = out.get();
+  for (int i = 0; i < 32; ++i) CHECK(got[i] == (i ^ 1));
+}
+
+__global__ void large_tiles(int* out) {
+  __shared__ cg::block_tile_memory<128> memory;
+  auto tile = cg::tiled_partition<64>(cg::this_thread_block(memory));
+  const int i = threadIdx.x;
+  out[i] = cg::reduce(tile, i, cg::plus<int>()) + 10000 * tile.shfl(i, 40);
+}
+CASE(tiles_of_two_warps) {
+  Device<int> out(128);
+  large_tiles<<<1, 128>>>(out);
+  const auto got = out.get();
+  for (int i = 0; i < 128; ++i) CHECK(got[i] == (i < 64 ? 2016 + 400000 : 6112 + 1040000));
+}
+
+// What one warp releases another acquires, in shared and in global memory: no race.
+__global__ void flags(int* data, int* flag, int* out) {
+  __shared__ int box[32], ready;
+  const int i = threadIdx.x % 32;
+  if (threadIdx.x == 0) ready = 0;
+  __syncthreads();
+  const unsigned gate = unsigned(__cvta_generic_to_shared(&ready));
+  if (threadIdx.x < 32) {
+    box[i] = i, data[i] = 2 * i;
+    __syncwarp();
+    if (i == 0) {
+      asm volatile("st.release.cta.shared.u32 [%0], 1;" ::"r"(gate) : "memory");
+      __threadfence();
+      atomicExch(flag, 1);
+    }
+  } else {
+    int seen = 0;
+    while (!seen) asm volatile("ld.acquire.cta.shared.u32 %0, [%1];" : "=r"(seen) : "r"(gate) : "memory");
+    for (seen = 0; !seen;) asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(seen) : "l"(flag) : "memory");
+    out[i] = box[31 - i] + data[31 - i];
+  }
+}
+__global__ void one_value(int* out) {  // by all lanes: one write, as it were
+  __shared__ int box;
+  box = blockDim.x;
+  __syncthreads();
+  out[threadIdx.x] = box;
+}
+CASE(release_and_acquire) {
+  Device<int> data(32), flag(std::vector<int>(1, 0)), out(32);
+  flags<<<1, 64>>>(data, flag, out);
+  auto got = out.get();
+  for (int i = 0; i < 32; ++i) CHECK(got[i] == 3 * (31 - i));
+  one_value<<<1, 32>>>(out);
+  got = out.get();
+  CHECK(got[9] == 32);
 }

@@ -12,7 +12,7 @@ struct Settings {
   u64 seed = 0;           // VGPU_SEED: 0 runs blocks and warps in order, another number shuffles them
   std::string mutate;     // VGPU_MUTATE: the kernel that loses its last store; empty for none
   std::string profile;    // VGPU_PROFILE: where the JSON goes; empty for none
-  int architecture = 80;  // VGPU_ARCH: the compute capability that the device claims
+  int architecture = 0;   // VGPU_ARCH: the compute capability that the device claims; 0 for what the program needs
   int workers = 0;        // VGPU_THREADS: 0 for every core
   u64 device_memory = 0;  // VGPU_MEMORY: bytes of device memory; 0 for three quarters of the host's
 };

@@ -65,8 +65,11 @@ bool Decoder::move(const ptx::Instruction& in) {
     const int part = width / static_cast<int>(parts);
     inst.d = destination(to, width);
     std::vector<u32> sources;
-    for (const auto& item : from.items) sources.push_back(source(item, part));
-    if (parts == 2) {
+    for (const auto& item : from.items) sources.push_back(source(item, std::max(part, 16)));
+    if (part == 8) {  // bytes stand in 16-bit registers
+      inst.list = list(sources);
+      emit(fmt::format("pack.bytes.{}", width), inst);
+    } else if (parts == 2) {
       inst.a = sources[0];
       inst.b = sources[1];
       emit("pack.b" + std::to_string(width), inst);
@@ -80,10 +83,14 @@ bool Decoder::move(const ptx::Instruction& in) {
     const std::size_t parts = to.items.size();
     inst.a = source(from, width);
     std::vector<u32> destinations;
-    for (const auto& item : to.items) destinations.push_back(sink(item, width / static_cast<int>(parts)));
+    const int part = width / static_cast<int>(parts);
+    for (const auto& item : to.items) destinations.push_back(sink(item, std::max(part, 16)));
     inst.list = list(destinations);
     inst.count = static_cast<u8>(parts);
-    emit(parts == 2 ? fmt::format("unpack.b{}", width) : fmt::format("unpack{}.b{}", parts, width), inst);
+    if (part == 8)
+      emit(fmt::format("unpack.bytes.{}", width), inst);
+    else
+      emit(parts == 2 ? fmt::format("unpack.b{}", width) : fmt::format("unpack{}.b{}", parts, width), inst);
     return true;
   }
   inst.a = source(from, width, type);
@@ -114,7 +121,7 @@ bool Decoder::compare(const ptx::Instruction& in) {
     inst.b = source(in.operands.at(2), width, value);
     inst.c = source(in.operands.at(3), 32, type);
     inst.d = destination(in.operands[0], width);
-    emit(fmt::format("slct.{}.{}", width, type), inst);
+    emit_rounded(fmt::format("slct.{}.{}", width, type), inst, rounding_bits(in));
     return true;
   }
   if (op == "testp") {
@@ -200,6 +207,7 @@ bool Decoder::video(const ptx::Instruction& in) {
 bool Decoder::arithmetic(const ptx::Instruction& in) {
   const std::string op = in.parts[0];
   std::string type = in.parts.back();
+  if (type == "relu") type = in.parts.at(in.parts.size() - 2);  // min.s32.relu
   Inst inst;
   const auto& operands = in.operands;
   if (type == "pred") {
@@ -316,7 +324,7 @@ bool Decoder::arithmetic(const ptx::Instruction& in) {
   } else if (in.has("NaN")) {
     key += ".nan";
   }
-  if (in.has("xorsign")) throw Unsupported("xorsign");
+  if (in.has("xorsign")) key += ".xorsign";
   key += "." + type;
   inst.a = source(operands.at(1), width, type);
   if (count >= 2) inst.b = source(operands.at(2), width, type);
@@ -329,6 +337,7 @@ bool Decoder::arithmetic(const ptx::Instruction& in) {
     emit(key, inst);
   } else if (floats) {
     emit_rounded(key, inst, rounding_bits(in));
+    if (in.has("ftz") && (op == "abs" || op == "neg" || op == "min" || op == "max")) flush(inst.d);  // not arithmetic
     if (in.has("sat")) {
       Inst clamp;
       clamp.a = clamp.d = inst.d;
@@ -336,9 +345,21 @@ bool Decoder::arithmetic(const ptx::Instruction& in) {
     }
   } else {
     emit(key, inst);
+    if (in.has("relu")) {
+      Inst positive;
+      positive.a = positive.d = inst.d;
+      emit("relu." + type, positive);
+    }
   }
   settle(operands[0], result_width, inst.d);
   return true;
+}
+
+// A subnormal float32 becomes a zero of its sign.
+void Decoder::flush(u32 at) {
+  Inst inst;
+  inst.a = inst.d = at;
+  emit("flush.f32", inst);
 }
 
 }  // namespace tweedie::vgpu

@@ -76,12 +76,22 @@ bool Decoder::control(const ptx::Instruction& in) {
     emit("bar", inst);
     return true;
   }
+  if (op == "alloca" || op == "stacksave" || op == "stackrestore") {
+    inst.extra = static_cast<u32>(current_index_);
+    if (op == "alloca") inst.imm = operands.size() > 2 ? static_cast<i64>(operands[2].value) : 8;
+    if (op != "stacksave") inst.a = source(operands.at(op == "alloca" ? 1 : 0), 64);
+    if (op != "stackrestore") inst.d = destination(operands[0], 64);
+    emit(op, inst);
+    if (op != "stackrestore") settle(operands[0], 64, inst.d);
+    return true;
+  }
   if (op == "nanosleep") {
     emit("sleep", inst);
     return true;
   }
   if (op == "membar" || op == "fence") {
-    if (in.has("cluster") || in.has("proxy")) throw Unsupported("fences of clusters and proxies");
+    for (const auto& part : in.parts)
+      if (part.rfind("tensormap", 0) == 0) throw Unsupported("fences of tensor maps");
     emit("fence", inst);
     return true;
   }

@@ -24,6 +24,18 @@ bool Decoder::convert(const ptx::Instruction& in) {
     inst.a = cut.d;
     return from[0] == 's' ? "s16" : "u16";
   };
+  if (in.has("pack")) {  // cvt.pack.sat.narrow.s32[.b32] d, a, b[, c]: a and b clamped, c moved up
+    const std::string& narrow = in.parts.at(3);
+    inst.a = source(in.operands.at(1), 32);
+    inst.b = source(in.operands.at(2), 32);
+    inst.c = in.operands.size() > 3 ? source(in.operands[3], 32) : constant(32, 0);
+    inst.count = static_cast<u8>(std::atoi(narrow.c_str() + 1));
+    inst.flags = narrow[0] == 's';
+    if (!in.has("sat") || in.parts.at(4) != "s32") throw Unsupported("this cvt.pack");
+    inst.d = destination(target, 32);
+    emit("cvt.pack", inst);
+    return true;
+  }
   if (to == "f16x2" || to == "bf16x2") {
     if (from != "f32") throw Unsupported("cvt to pairs from " + from);
     inst.a = source(in.operands.at(1), 32, from);
@@ -48,25 +60,24 @@ bool Decoder::convert(const ptx::Instruction& in) {
     if (from_float && !mode.empty() && from == to) {
       emit_rounded("cvt." + mode + "." + to + "." + from, inst, control & 0x8040);
     } else if (is_half(to)) {
-      if (from_float) {
-        if (is_half(from)) {  // by way of float, which holds either
-          Inst wide;
-          wide.a = inst.a;
-          wide.d = temporary(32);
-          emit("cvt.f32." + from, wide);
-          inst.a = wide.d;
-          source_type = "f32";
-        }
-        inst.flags = static_cast<u8>((in.has("rz")   ? 1
-                                      : in.has("rm") ? 2
-                                      : in.has("rp") ? 3
-                                                     : 0) |
-                                     (in.has("relu") ? 4 : 0) | (in.has("sat") ? 8 : 0));
+      if (is_half(from)) {  // by way of float, which holds either
+        Inst wide;
+        wide.a = inst.a;
+        wide.d = temporary(32);
+        emit("cvt.f32." + from, wide);
+        inst.a = wide.d;
+        source_type = "f32";
       }
+      inst.flags = static_cast<u8>((in.has("rz")   ? 1
+                                    : in.has("rm") ? 2
+                                    : in.has("rp") ? 3
+                                                   : 0) |
+                                   (in.has("relu") ? 4 : 0) | (in.has("sat") ? 8 : 0));
       emit("cvt." + to + "." + source_type, inst);
     } else {
       const std::string key = "cvt." + to + "." + source_type;
       emit_rounded(key, inst, control);
+      if (in.has("ftz") && from == "f32" && to == "f32") flush(inst.d);
       if (in.has("sat")) {
         Inst clamp;
         clamp.a = clamp.d = inst.d;

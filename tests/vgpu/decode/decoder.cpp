@@ -131,7 +131,9 @@ void Decoder::lay_out_shared() {
     if (variable.space == ptx::Space::shared && names.count(name))
       (variable.external ? dynamic : fixed).push_back(&variable);
   std::stable_sort(fixed.begin(), fixed.end(), [](auto* a, auto* b) { return a->align > b->align; });
-  u32 at = 0;
+  for (const auto& name : names)
+    if (name.rfind("%reserved_smem", 0) == 0) program_->reserved_shared = 1024;
+  u32 at = program_->reserved_shared;
   for (const auto* variable : fixed) {
     at = (at + variable->align - 1) / variable->align * variable->align;
     shared_offset_[variable->name] = at;
@@ -141,7 +143,7 @@ void Decoder::lay_out_shared() {
   for (const auto* variable : dynamic) align = std::max(align, variable->align);
   if (!dynamic.empty()) at = (at + align - 1) / align * align;
   for (const auto* variable : dynamic) shared_offset_[variable->name] = at;
-  program_->static_shared = at;
+  program_->static_shared = at - program_->reserved_shared;
 }
 
 // Each function has a fixed part of the register file, above those of its callers: only a recursive call has to save.
@@ -185,8 +187,12 @@ void Decoder::lay_out_frames() {
   program_->registers = registers;
   bool calls = bodies_.size() > 1;
   for (const auto& body : bodies_)
-    for (const auto& in : body.function->instructions) calls |= in.parts[0] == "call";
-  program_->local_bytes = local_most + (calls ? 1024 : 0) + (program_->recursive ? 64 * 1024 : 0);
+    for (const auto& in : body.function->instructions) {
+      calls |= in.parts[0] == "call";
+      program_->allocates |= in.parts[0] == "alloca";
+    }
+  program_->local_bytes =
+      local_most + (calls ? 1024 : 0) + (program_->recursive || program_->allocates ? 64 * 1024 : 0);
   next_offset_ = most;
 }
 
@@ -262,6 +268,7 @@ void Decoder::emit_instruction(const ptx::Instruction& in) {
   const std::size_t start = program_->code.size();
   const std::size_t fixes = fixes_.size();
   try {
+    check_modifiers(in);
     if (control(in) || warp(in) || memory(in) || atomic(in) || async_copy(in) || matrix(in) || move(in) ||
         compare(in) || convert(in) || arithmetic(in)) {
       return;

@@ -67,18 +67,24 @@ class Decoder {
   u32 rounding_bits(const ptx::Instruction& in) const;
   void emit_rounded(const std::string& key, Inst inst, u32 control);
 
+  // modifiers.cpp
+  void check_modifiers(const ptx::Instruction& in) const;  // throws Unsupported for one that nothing looks at
+
   // arithmetic.cpp
   bool arithmetic(const ptx::Instruction& in);
   bool video(const ptx::Instruction& in);
   bool compare(const ptx::Instruction& in);
   bool convert(const ptx::Instruction& in);
   bool move(const ptx::Instruction& in);
+  void flush(u32 at);
 
   // memory.cpp
   bool memory(const ptx::Instruction& in);
   bool atomic(const ptx::Instruction& in);
   bool async_copy(const ptx::Instruction& in);
+  bool bulk_copy(const ptx::Instruction& in);
   u32 address_register(const ptx::Operand& operand, int width, i64& offset, bool& frame_relative);
+  u8 ordering_of(const ptx::Instruction& in) const;
   std::string space_of(const ptx::Instruction& in) const;
 
   // control.cpp, matrix.cpp

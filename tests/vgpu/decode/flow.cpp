@@ -237,15 +237,18 @@ void registers_of(const ptx::Instruction& in, std::vector<int>& reads, std::vect
   reads.clear();
   writes.clear();
   static const std::set<std::string> no_result = {
-      "st",        "red",      "bar",     "barrier",       "bra",   "brx",      "membar",
-      "fence",     "cp",       "exit",    "ret",           "trap",  "prefetch", "prefetchu",
-      "nanosleep", "stmatrix", "discard", "applypriority", "brkpt", "pmevent",  "griddepcontrol",
-      "setmaxnreg"};
+      "st",         "red",          "bar",       "barrier",       "bra",   "brx",      "membar",
+      "fence",      "cp",           "exit",      "ret",           "trap",  "prefetch", "prefetchu",
+      "nanosleep",  "stmatrix",     "discard",   "applypriority", "brkpt", "pmevent",  "griddepcontrol",
+      "setmaxnreg", "stackrestore", "unreadable"};
   const auto& op = in.parts[0];
   bool result = !no_result.count(op);
   if (op == "bar" || op == "barrier") result = in.has("red");
   if (op == "wmma") result = !in.has("store");
-  if (op == "mbarrier") result = !in.has("init") && !in.has("inval") && !in.has("expect_tx") && !in.has("complete_tx");
+  if (op == "mbarrier") {
+    static const std::set<std::string> silent = {"init", "inval", "expect_tx", "complete_tx"};
+    result = !silent.count(in.parts.at(1));
+  }
   std::function<void(const ptx::Operand&, bool)> visit = [&](const ptx::Operand& operand, bool write) {
     if (operand.kind == ptx::OperandKind::address) write = false;
     if (operand.reg >= 0) (write ? writes : reads).push_back(operand.reg);

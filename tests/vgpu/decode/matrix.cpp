@@ -88,12 +88,16 @@ void Decoder::multiply_matrices(const ptx::Instruction& in) {
     if (ptx::type_bytes(part) || part == "e4m3" || part == "e5m2" || part == "s4" || part == "u4" || part == "b1")
       types.push_back(part);
   if (whole_tiles && types.size() == 2) types = {types[0], "f16", "f16", types[1]};
-  if (types.size() != 4 || in.has("sp") || in.has("satfinite") || in.has("xor")) throw Unsupported("this mma");
+  if (types.size() != 4 || in.has("sp") || in.has("xor")) throw Unsupported("this mma");
   std::vector<u32> all;
   program_->sources[source_].mma_flops = static_cast<u32>(2 * shape.m * shape.n * shape.k);
   Inst inst;
   if (types[1] == "f64") {
-    if (shape.m != 8 || shape.n != 8 || shape.k != 4) throw Unsupported("this mma of doubles");
+    const bool small = shape.m == 8 && shape.k == 4;
+    if (shape.n != 8 || !(small || (shape.m == 16 && (shape.k == 4 || shape.k == 8 || shape.k == 16))))
+      throw Unsupported("this mma of doubles");
+    inst.flags = small ? 4 : 0;
+    inst.count = static_cast<u8>(shape.k / 4);
     for (std::size_t k = 0; k < 4; ++k) matrix_registers(in.operands.at(k), 64, k == 0, all);
     inst.list = list(all);
     emit("mma.f64", inst);
@@ -105,7 +109,9 @@ void Decoder::multiply_matrices(const ptx::Instruction& in) {
   inst.bytes = static_cast<u8>(type_number(types[2]));
   inst.count = static_cast<u8>(shape.k / (4 * sub));
   if (inst.count == 0 || shape.k % (4 * sub)) throw Unsupported("this mma shape");
-  inst.flags = static_cast<u8>((types[3] == "f16" ? 1 : 0) | (types[0] == "f16" ? 2 : 0) | (shape.m == 8 ? 4 : 0));
+  inst.flags = static_cast<u8>((types[3] == "f16" ? 1 : 0) | (types[0] == "f16" ? 2 : 0) | (shape.m == 8 ? 4 : 0) |
+                               (in.has("satfinite") ? 8 : 0));
+  if (in.has("satfinite") && sub != 4) throw Unsupported("a saturating mma of floats");
   inst.extra = tiles_of(shape.m, shape.n);
   std::size_t ends[4];
   for (std::size_t k = 0; k < 4; ++k) {

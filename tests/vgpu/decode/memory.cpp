@@ -16,6 +16,14 @@ std::string Decoder::space_of(const ptx::Instruction& in) const {
   return "global";
 }
 
+u8 Decoder::ordering_of(const ptx::Instruction& in) const {
+  u8 bits = in.has("volatile") ? kVolatile : 0;
+  if (in.has("relaxed") || in.has("mmio")) bits |= kStrong;
+  if (in.has("acquire") || in.has("acq_rel")) bits |= kStrong | kAcquire;
+  if (in.has("release") || in.has("acq_rel")) bits |= kStrong | kRelease;
+  return bits;
+}
+
 // The register that holds the base (a constant 0 where there is none), the offset to add, and whether the address
 // counts from the local frame.
 u32 Decoder::address_register(const ptx::Operand& operand, int width, i64& offset, bool& frame_relative) {
@@ -64,6 +72,7 @@ bool Decoder::memory(const ptx::Instruction& in) {
     space = "local";
   }
   inst.slot = ++program_->memory_slots;
+  inst.ordering = ordering_of(in);
   inst.bytes = static_cast<u8>(bytes);
   inst.kind = load && type[0] == 's';
   std::vector<const ptx::Operand*> items;
@@ -86,6 +95,7 @@ bool Decoder::memory(const ptx::Instruction& in) {
     else
       offsets.push_back(source(*item, width, type));
   }
+  inst.control = static_cast<u32>(width);
   if (items.size() > 1)
     inst.list = list(offsets);
   else
@@ -123,15 +133,19 @@ bool Decoder::atomic(const ptx::Instruction& in) {
   inst.a = address_register(place, inst.space ? 32 : 64, inst.imm, frame_relative);
   if (!inst.space && place.reg < 0 && shared_offset_.count(place.name)) inst.imm += static_cast<i64>(kSharedWindow);
   inst.slot = ++program_->memory_slots;
+  inst.ordering = ordering_of(in) | kStrong;
   inst.bytes = static_cast<u8>(bytes);
   const int width = static_cast<int>(bytes) * 8;
   const auto& value = in.operands.at(at + 1);
   inst.d = kFull;
   if (value.kind == ptx::OperandKind::vector) {
-    if (returns) throw Unsupported("a vector atom");
-    std::vector<u32> values;
+    std::vector<u32> values, results;
     for (const auto& item : value.items) values.push_back(source(item, width, type));
     inst.count = static_cast<u8>(values.size());
+    if (returns && in.operands[0].kind == ptx::OperandKind::vector)
+      for (const auto& item : in.operands[0].items) results.push_back(sink(item, width));
+    results.resize(values.size(), kFull);
+    values.insert(values.end(), results.begin(), results.end());
     inst.list = list(values);
   } else {
     inst.b = source(value, width, type);
@@ -139,7 +153,33 @@ bool Decoder::atomic(const ptx::Instruction& in) {
     if (returns && in.operands[0].kind != ptx::OperandKind::sink) inst.d = destination(in.operands[0], width);
   }
   emit(fmt::format("atom.{}", bytes), inst);
-  if (inst.d != kFull && returns) settle(in.operands[0], width, inst.d);
+  if (inst.d != kFull) settle(in.operands[0], width, inst.d);
+  return true;
+}
+
+// cp.async.bulk between global memory and the block's own shared memory, without tensors or clusters.
+bool Decoder::bulk_copy(const ptx::Instruction& in) {
+  Inst inst;
+  if (in.has("commit_group") || in.has("wait_group") || (in.has("prefetch") && !in.has("tensor"))) {
+    emit("nop", inst);  // copies to global memory are done when they are issued
+    return true;
+  }
+  std::vector<std::string> spaces;
+  for (const auto& part : in.parts)
+    if (part == "global" || part.rfind("shared", 0) == 0) spaces.push_back(part);
+  const bool known = in.parts.at(1) == "async" && in.parts.at(2) == "bulk" && spaces.size() == 2;
+  if (!known || in.has("tensor") || in.has("multicast::cluster")) throw Unsupported("this bulk copy");
+  const bool load = spaces[1] == "global" && spaces[0] != "global";
+  if (!load && !(spaces[0] == "global" && spaces[1] == "shared::cta")) throw Unsupported("this bulk copy");
+  bool frame_relative = false;
+  i64 shared_offset = 0, global_offset = 0, barrier_offset = 0;
+  inst.a = address_register(in.operands.at(load ? 0 : 1), 32, shared_offset, frame_relative);
+  inst.b = address_register(in.operands.at(load ? 1 : 0), 64, global_offset, frame_relative);
+  inst.c = source(in.operands.at(2), 32);
+  const u32 barrier = load ? address_register(in.operands.at(3), 32, barrier_offset, frame_relative) : 0;
+  inst.list = list({barrier, static_cast<u32>(barrier_offset), static_cast<u32>(shared_offset)});
+  inst.imm = global_offset;
+  emit(load ? "bulk.load" : "bulk.store", inst);
   return true;
 }
 
@@ -149,7 +189,8 @@ bool Decoder::async_copy(const ptx::Instruction& in) {
   bool frame_relative = false;
   Inst inst;
   if (op == "cp") {
-    if (!in.has("async") || in.has("bulk")) throw Unsupported("bulk copies");
+    if (in.has("bulk")) return bulk_copy(in);
+    if (!in.has("async")) throw Unsupported("this cp");
     if (in.has("mbarrier")) {
       inst.a = address_register(operands.at(0), 32, inst.imm, frame_relative);
       inst.kind = in.has("noinc") ? 7 : 6;
@@ -190,8 +231,7 @@ bool Decoder::async_copy(const ptx::Instruction& in) {
   }
   if (op != "mbarrier") return false;
   const std::string& verb = in.parts.at(1);
-  if (in.has("expect_tx") || in.has("complete_tx") || in.has("shared::cluster"))
-    throw Unsupported("transaction barriers");
+  if (in.has("shared::cluster")) throw Unsupported("barriers of other blocks");
   if (verb == "pending_count") {
     inst.kind = 8;
     inst.a = source(operands.at(1), 64);
@@ -199,12 +239,10 @@ bool Decoder::async_copy(const ptx::Instruction& in) {
     emit("mbarrier", inst);
     return true;
   }
-  const bool generic = space_of(in) != "shared";
   auto place = [&](const ptx::Operand& operand) {
     // The low half of a generic address of the shared window is the offset itself.
     inst.a = address_register(operand, 32, inst.imm, frame_relative);
   };
-  (void)generic;
   if (verb == "init" || verb == "inval") {
     inst.kind = verb == "init" ? 0 : 1;
     place(operands.at(0));
@@ -216,10 +254,15 @@ bool Decoder::async_copy(const ptx::Instruction& in) {
     inst.kind = verb == "arrive" ? 2 : 3;
     inst.d = operands.at(0).kind == ptx::OperandKind::sink ? kFull : destination(operands[0], 64);
     place(operands.at(1));
+    inst.flags = in.has("expect_tx");  // then the operand counts bytes to come
     if (operands.size() > 2) {
       inst.count = 2;
       inst.b = source(operands[2], 32);
     }
+  } else if (verb == "expect_tx" || verb == "complete_tx") {
+    inst.kind = verb == "expect_tx" ? 9 : 10;
+    place(operands.at(0));
+    inst.b = source(operands.at(1), 32);
   } else if (verb == "test_wait" || verb == "try_wait") {
     const bool parity = in.has("parity");
     inst.kind = parity ? 5 : 4;

@@ -112,6 +112,12 @@ u32 Decoder::special(const std::string& name, int width) {
                                                            {"%lanemask_gt", SpecialKind::lanemask_gt},
                                                            {"%dynamic_smem_size", SpecialKind::dynamic_smem},
                                                            {"%total_smem_size", SpecialKind::total_smem},
+                                                           // Cooperative groups keep barriers of large tiles there.
+                                                           {"%reserved_smem_offset_begin", SpecialKind::zero},
+                                                           {"%reserved_smem_offset_0", SpecialKind::zero},
+                                                           {"%reserved_smem_offset_1", SpecialKind::zero},
+                                                           {"%reserved_smem_offset_end", SpecialKind::reserved_smem},
+                                                           {"%reserved_smem_offset_cap", SpecialKind::reserved_smem},
                                                            {"%envreg1", SpecialKind::envreg1},
                                                            {"%envreg2", SpecialKind::envreg2},
                                                            {"%tid.w", SpecialKind::zero},
@@ -204,6 +210,7 @@ u32 Decoder::source(const ptx::Operand& operand, int width, const std::string& t
         if (operand.name.rfind("%clock", 0) == 0 || operand.name.rfind("%globaltimer", 0) == 0) {
           Inst inst;
           inst.d = temporary(width);
+          inst.flags = operand.name.size() > 3 && operand.name.substr(operand.name.size() - 3) == "_hi";
           emit(fmt::format("{}.{}", operand.name.rfind("%clock", 0) == 0 ? "clock" : "globaltimer", width), inst);
           return inst.d;
         }

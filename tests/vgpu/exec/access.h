@@ -17,5 +17,7 @@ const Inst* fault_misaligned(Warp& warp, const Inst* in, u64 address, u32 bytes,
 
 // Called before the access, with generic or window-relative addresses of the lanes in `mask`.
 void observe(Warp& warp, const Inst* in, const u64* addresses, u32 mask, u32 bytes, SpaceKind space, AccessKind kind);
+// Called after a strong load or an atomic that was observed: what it read may have been released meanwhile.
+void observe_acquired(Warp& warp);
 
 }  // namespace tweedie::vgpu

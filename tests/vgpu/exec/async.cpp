@@ -1,4 +1,5 @@
 // cp.async and mbarrier. Copied data stays aside until the matching wait, so that a missing wait reads old contents.
+#include <algorithm>
 #include <cstring>
 
 #include "exec/access.h"
@@ -93,20 +94,32 @@ const Inst* wait_group(Warp& warp, const Inst* in) {  // imm: newest groups that
   return in + 1;
 }
 
-// An mbarrier's 64 bits here: pending arrivals (20), expected arrivals (20), completed phases (24).
-constexpr u64 kField = (1u << 20) - 1;
-u64 pack(u64 pending, u64 expected, u64 phase) {
-  return pending | expected << 20 | phase << 40;
-}
-u64 arrive(u64 state, u64 count, bool drop) {
-  u64 pending = state & kField, expected = state >> 20 & kField, phase = state >> 40;
-  if (drop) expected -= count;
-  pending = pending > count ? pending - count : 0;
-  if (pending == 0) {
-    pending = expected;
-    phase = (phase + 1) & 0xffffff;
+// An mbarrier's 64 bits here: pending arrivals (20), expected arrivals (20), bytes still to come (21), completed
+// phases.
+constexpr u64 kField = (1u << 20) - 1, kBytes = (1u << 21) - 1;
+struct State {
+  u64 pending, expected, bytes, phase;
+  explicit State(u64 word)
+      : pending(word & kField), expected(word >> 20 & kField), bytes(word >> 40 & kBytes), phase(word >> 61) {}
+  State(u64 count, u64 at) : pending(count), expected(count), bytes(0), phase(at) {}
+  u64 word() {
+    if (pending == 0 && bytes == 0) {
+      pending = expected;
+      ++phase;
+    }
+    return pending | expected << 20 | (bytes & kBytes) << 40 | phase << 61;
   }
-  return pack(pending, expected, phase);
+};
+u64 arrive(u64 word, u64 count, bool drop) {
+  State state(word);
+  if (drop) state.expected -= count;
+  state.pending = state.pending > count ? state.pending - count : 0;
+  return state.word();
+}
+u64 add_bytes(u64 word, u64 bytes) {  // modulo 2^21: taken away as its complement
+  State state(word);
+  state.bytes = (state.bytes + bytes) & kBytes;
+  return state.word();
 }
 
 enum MbarrierKind : u8 {
@@ -118,7 +131,9 @@ enum MbarrierKind : u8 {
   kTestParity,
   kCopyArrive,
   kCopyArriveNoIncrement,
-  kPending
+  kPending,
+  kExpectBytes,
+  kCompleteBytes
 };
 
 u64* barrier_at(Warp& warp, const Inst* in, u32 lane) {
@@ -135,12 +150,88 @@ u64* barrier_at(Warp& warp, const Inst* in, u32 lane) {
   return reinterpret_cast<u64*>(warp.block->shared + address);
 }
 
+// f(addresses of 32 pieces of 16 bytes, mask of those that exist), over a range.
+template <class F>
+void in_pieces(u64 begin, u64 bytes, F f) {
+  for (u64 done = 0; done < bytes; done += 16 * kLanes) {
+    u64 addresses[kLanes];
+    u32 mask = 0;
+    for (u32 i = 0; i < kLanes; ++i) {
+      addresses[i] = begin + done + 16 * i;
+      mask |= static_cast<u32>(done + 16 * i < bytes) << i;
+    }
+    f(addresses, mask);
+  }
+}
+
+// The copies that were to complete at this barrier. They land as late as a wait allows.
+void land_bulk(Block& block, u32 barrier) {
+  auto& copies = block.bulk;
+  for (std::size_t k = 0; k < copies.size();) {
+    if (copies[k].barrier != barrier) {
+      ++k;
+      continue;
+    }
+    const BulkCopy copy = std::move(copies[k]);
+    copies.erase(copies.begin() + static_cast<std::ptrdiff_t>(k));
+    std::memcpy(block.shared + copy.to, copy.data.data(), copy.data.size());
+    if (copy.issuer->observe)
+      in_pieces(copy.to, copy.data.size(), [&](const u64* addresses, u32 mask) {
+        observe(*copy.issuer, copy.source, addresses, mask, 16, SpaceKind::shared, AccessKind::async_store);
+      });
+    u32& time = block.object_times[barrier];
+    time = std::max(time, copy.issuer->time + 1);
+    u64 state;
+    std::memcpy(&state, block.shared + barrier, 8);
+    state = add_bytes(state, (kBytes + 1) - copy.data.size());
+    std::memcpy(block.shared + barrier, &state, 8);
+  }
+}
+
+// a: shared offset, b: global address (+ imm), c: bytes; list: the barrier's register and offset, the shared offset.
+template <bool Load>
+const Inst* bulk_copy(Warp& warp, const Inst* in) {
+  Block& block = *warp.block;
+  for (u32 rest = warp.mask; rest; rest &= rest - 1) {
+    const u32 i = static_cast<u32>(__builtin_ctz(rest));
+    const u32 shared = reg<u32>(warp, in->a)[i] + in->list[2], bytes = reg<u32>(warp, in->c)[i];
+    const u64 global = reg<u64>(warp, in->b)[i] + static_cast<u64>(in->imm);
+    if (bytes % 16)
+      return fault(warp, in, FaultKind::misaligned, i, fmt::format("a bulk copy of {} bytes: not whole 16s", bytes));
+    if (shared % 16) return fault_misaligned(warp, in, shared, 16, i);
+    if (global % 16) return fault_misaligned(warp, in, global, 16, i);
+    if (static_cast<u64>(shared) + bytes > block.shared_bytes)
+      return fault_bounds(warp, in, SpaceKind::shared, shared, bytes, i);
+    if (bytes == 0) continue;
+    u8* host = resolve_one(warp, in, global, bytes, Load ? AccessKind::load : AccessKind::store, i);
+    if (!host) return nullptr;
+    if (warp.observe)
+      in_pieces(global, bytes, [&](const u64* addresses, u32 mask) {
+        observe(warp, in, addresses, mask, 16, SpaceKind::global, Load ? AccessKind::load : AccessKind::store);
+      });
+    if (!Load) {
+      if (warp.observe)
+        in_pieces(shared, bytes, [&](const u64* addresses, u32 mask) {
+          observe(warp, in, addresses, mask, 16, SpaceKind::shared, AccessKind::load);
+        });
+      std::memcpy(host, block.shared + shared, bytes);
+      continue;
+    }
+    const u32 barrier = reg<u32>(warp, in->list[0])[i] + in->list[1];
+    if (barrier % 8 || static_cast<u64>(barrier) + 8 > block.shared_bytes)
+      return fault_bounds(warp, in, SpaceKind::shared, barrier, 8, i);
+    block.bulk.push_back({barrier, shared, std::vector<u8>(host, host + bytes), &warp, in});
+  }
+  return in + 1;
+}
+
 const Inst* mbarrier(Warp& warp, const Inst* in) {
   if (in->kind == kCopyArrive || in->kind == kCopyArriveNoIncrement) {
     for (auto& group : warp.groups) land(warp, in, group);
     land(warp, in, warp.open_group);
   }
-  u32 truth = 0;
+  Block& block = *warp.block;
+  u32 truth = 0, time = 0;
   for (u32 rest = warp.mask; rest; rest &= rest - 1) {
     const u32 i = static_cast<u32>(__builtin_ctz(rest));
     if (in->kind == kPending) {  // of a state in a register
@@ -149,39 +240,54 @@ const Inst* mbarrier(Warp& warp, const Inst* in) {
     }
     u64* state = barrier_at(warp, in, i);
     if (!state) return nullptr;
+    const u32 address = reg<u32>(warp, in->a)[i] + static_cast<u32>(in->imm);
     const u32 count = in->count > 1 ? reg<u32>(warp, in->b)[i] : 1;
+    if (in->kind == kTest || in->kind == kTestParity) {
+      land_bulk(block, address);
+      time = std::max(time, block.object_times[address]);
+    } else if (in->kind != kInit) {
+      block.object_times[address] = std::max(block.object_times[address], warp.time + 1);
+    }
     switch (in->kind) {
       case kInit:
-        *state = pack(count, count, 0);
+        *state = State(count, 0).word();
         break;
       case kInvalidate:
         *state = ~0ull;
         break;
       case kArrive:
       case kArriveDrop:
+        if (in->flags) *state = add_bytes(*state, count);
         if (in->d != kFull) reg<u64>(warp, in->d)[i] = *state;
-        *state = arrive(*state, count, in->kind == kArriveDrop);
+        *state = arrive(*state, in->flags ? 1 : count, in->kind == kArriveDrop);
         break;
       case kTest:
-        truth |= static_cast<u32>((*state >> 40) != (reg<u64>(warp, in->b)[i] >> 40)) << i;
+        truth |= static_cast<u32>(State(*state).phase != State(reg<u64>(warp, in->b)[i]).phase) << i;
         break;
       case kTestParity:
-        truth |= static_cast<u32>((*state >> 40 & 1) != (reg<u32>(warp, in->b)[i] & 1)) << i;
+        truth |= static_cast<u32>((State(*state).phase & 1) != (reg<u32>(warp, in->b)[i] & 1)) << i;
         break;
       case kCopyArrive:
         break;  // it raises the pending count, and the landed copy lowers it again
       case kCopyArriveNoIncrement:
         *state = arrive(*state, 1, false);
         break;
+      case kExpectBytes:
+        *state = add_bytes(*state, reg<u32>(warp, in->b)[i]);
+        break;
+      case kCompleteBytes:
+        *state = add_bytes(*state, (kBytes + 1) - reg<u32>(warp, in->b)[i]);
+        break;
     }
   }
   if (in->kind == kTest || in->kind == kTestParity) {
     u32& p = predicate(warp, in->d);
     p = (p & ~warp.mask) | (truth & warp.mask);
-    if (truth != warp.mask)
-      warp.budget = 1;  // it will spin: let others run
-    else
-      warp.time = std::max(warp.time, warp.block->time);
+    if (truth != warp.mask) warp.budget = 1;  // it will spin: let others run
+    if (truth) {
+      warp.time = std::max(warp.time, time);
+      ++warp.inner_time;
+    }
   }
   return in + 1;
 }
@@ -192,6 +298,8 @@ void add_async(HandlerTable& table) {
   table["cp.async"] = copy;
   table["cp.async.commit"] = commit;
   table["cp.async.wait"] = wait_group;
+  table["bulk.load"] = bulk_copy<true>;
+  table["bulk.store"] = bulk_copy<false>;
   table["mbarrier"] = mbarrier;
 }
 

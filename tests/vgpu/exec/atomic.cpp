@@ -92,7 +92,8 @@ T exchange(void* at, Apply apply, T b, T c) {
 }
 
 // a: address, b and c: operands, d: destination (kFull for red); imm: offset; extra: index of the operation;
-// space: 0 global, 1 shared with 32-bit addresses; count: elements of a vector red, whose operands are the list.
+// space: 0 global, 1 shared with 32-bit addresses; count: elements of a vector, whose operands, then results, are the
+// list.
 template <class T>
 const Inst* atomic(Warp& warp, const Inst* in) {
   const Apply apply = reinterpret_cast<Apply>(in->operation);
@@ -115,15 +116,20 @@ const Inst* atomic(Warp& warp, const Inst* in) {
   } else if (!resolve_lanes(warp, in, addresses, bytes, AccessKind::atomic)) {
     return nullptr;
   }
+  T values[4][kLanes];  // copied: a result may take the place of a later operand
+  for (u32 k = 0; k < in->count; ++k)
+    std::memcpy(values[k], reg<T>(warp, in->count > 1 ? in->list[k] : in->b), sizeof values[k]);
   for (u32 k = 0; k < in->count; ++k) {
-    const T* b = reg<T>(warp, in->count > 1 ? in->list[k] : in->b);
+    const T* b = values[k];
     const T* c = reg<T>(warp, in->c);
+    const u32 d = in->count > 1 ? in->list[in->count + k] : in->d;
     for (u32 rest = warp.mask; rest; rest &= rest - 1) {
       const int i = __builtin_ctz(rest);
       const T old = exchange<T>(reinterpret_cast<T*>(addresses[i]) + k, apply, b[i], c[i]);
-      if (in->d != kFull) reg<T>(warp, in->d)[i] = old;
+      if (d != kFull) reg<T>(warp, d)[i] = old;
     }
   }
+  if (warp.observe && !in->space) observe_acquired(warp);
   return in + 1;
 }
 

@@ -161,6 +161,26 @@ const Inst* unpack(Warp& warp, const Inst* in) {  // mov.b64 {x, y}, a: destinat
   }
   return in + 1;
 }
+template <class Whole>
+const Inst* pack_bytes(Warp& warp, const Inst* in) {  // mov.b16 d, {a8, b8}: bytes in 16-bit registers
+  alignas(64) Whole sum[kLanes] = {};
+  for (u32 k = 0; k < sizeof(Whole); ++k) {
+    const u16* part = reg<u16>(warp, in->list[k]);
+    for (int i = 0; i < kLanes; ++i) sum[i] = static_cast<Whole>(sum[i] | (part[i] & 255u) << (8 * k));
+  }
+  blend(reg<Whole>(warp, in->d), sum, warp.mask);
+  return in + 1;
+}
+template <class Whole>
+const Inst* unpack_bytes(Warp& warp, const Inst* in) {
+  alignas(64) Whole a[kLanes];
+  std::memcpy(a, reg<Whole>(warp, in->a), sizeof a);
+  for (u32 k = 0; k < in->count; ++k) {
+    if (in->list[k] == kFull) continue;
+    each<u16>(warp, in->list[k], [&](int i) { return static_cast<u16>(a[i] >> (8 * k) & 255); });
+  }
+  return in + 1;
+}
 // Between registers of unlike widths, as ld, st and cvt allow.
 template <class D, class S>
 const Inst* resize(Warp& warp, const Inst* in) {
@@ -206,6 +226,10 @@ void add_bits(HandlerTable& table) {
   table["pack.b32"] = pack2;
   table["pack.b64"] = pack4;
   table["pack4.b64"] = pack64of16;
+  table["pack.bytes.16"] = pack_bytes<u16>;
+  table["pack.bytes.32"] = pack_bytes<u32>;
+  table["unpack.bytes.16"] = unpack_bytes<u16>;
+  table["unpack.bytes.32"] = unpack_bytes<u32>;
   table["unpack.b32"] = unpack<u32, u16>;
   table["unpack.b64"] = unpack<u64, u32>;
   table["unpack4.b64"] = unpack<u64, u16>;

@@ -36,7 +36,7 @@ void fill_special(const Block& block, const Warp& warp, const Special& special, 
     case SpecialKind::ctaid_z:
       return same(block.index[2]);
     case SpecialKind::smid:
-      return same(block.number % 108);
+      return same(block.number % l.multiprocessors);
     default:
       break;
   }
@@ -67,7 +67,7 @@ void fill_special(const Block& block, const Warp& warp, const Special& special, 
     case SpecialKind::nwarpid:
       return same(64);
     case SpecialKind::nsmid:
-      return same(108);
+      return same(l.multiprocessors);
     case SpecialKind::gridid:
       return same(l.number);
     case SpecialKind::lanemask_eq:
@@ -83,7 +83,9 @@ void fill_special(const Block& block, const Warp& warp, const Special& special, 
     case SpecialKind::dynamic_smem:
       return same(l.dynamic_shared);
     case SpecialKind::total_smem:
-      return same(l.shared_bytes);
+      return same(l.shared_bytes - l.program->reserved_shared);
+    case SpecialKind::reserved_smem:
+      return same(l.program->reserved_shared);
     case SpecialKind::envreg1:
       return same(l.workspace >> 32);
     case SpecialKind::envreg2:
@@ -109,7 +111,8 @@ std::unique_ptr<Block> make_block(Launch& launch, Worker& worker) {
   block->worker = &worker;
   block->shared_bytes = launch.shared_bytes;
   const u64 registers = (program.register_bytes + 63) / 64 * 64, shared = (launch.shared_bytes + 63) / 64 * 64 + 4096,
-            local = (static_cast<u64>(program.local_bytes) * kLanes + 63) / 64 * 64;
+            stride = std::max(program.local_bytes, (launch.stack_bytes + 15) / 16 * 16),
+            local = (stride * kLanes + 63) / 64 * 64;
   block->storage.reset(new u8[64 + (registers + local) * launch.warps + shared]);
   u8* at = reinterpret_cast<u8*>((reinterpret_cast<u64>(block->storage.get()) + 63) & ~63ull);
   block->shared = at;
@@ -125,11 +128,11 @@ std::unique_ptr<Block> make_block(Launch& launch, Worker& worker) {
     at += registers;
     warp.local_memory = at;
     at += local;
-    warp.local_stride = program.local_bytes;
+    warp.local_stride = static_cast<u32>(stride);
     warp.observe = s.initialised || s.race || s.sync || worker.counters != nullptr;
     const u32 lanes = std::min<u32>(kLanes, launch.threads - w * kLanes);
     warp.initial = lanes == kLanes ? kFull : (1u << lanes) - 1;
-    std::memset(warp.local_memory, 0xff, local);
+    if (stride == program.local_bytes) std::memset(warp.local_memory, 0xff, local);
     std::memset(warp.regs, 0xff, registers);  // a register that nothing wrote holds a NaN
     for (const auto& constant : program.constants) fill(warp.regs, constant.offset, constant.width, constant.value);
     for (const auto& special : program.specials) fill_special(*block, warp, special, false);
@@ -148,8 +151,12 @@ void start_block(Block& block, u64 number) {
   block.index[2] = static_cast<u32>(number / launch.grid[0] / launch.grid[1]);
   block.time = 0;
   block.turns = 0;
-  std::memset(block.shared, 0xff, block.shared_bytes);  // NaN in every float type
+  block.bulk.clear();
+  block.object_times.clear();
+  std::memset(block.shared, 0xff, block.shared_bytes);    // NaN in every float type
+  std::memset(block.shared, 0, program.reserved_shared);  // where the system keeps its own
   std::fill(block.shared_written.begin(), block.shared_written.end(), 0);
+  if (!block.shared_written.empty()) std::fill_n(block.shared_written.begin(), program.reserved_shared, 1);
   std::fill(block.shared_cells.begin(), block.shared_cells.end(), RaceCell{});
   for (auto& barrier : block.barriers) barrier = {};
   for (auto& warp : block.warps) {
@@ -158,8 +165,9 @@ void start_block(Block& block, u64 number) {
     warp.others.clear();
     warp.groups.clear();
     warp.open_group = {};
-    warp.time = warp.inner_time = 0;
+    warp.time = warp.inner_time = warp.seen_time = warp.fence_time = 0;
     warp.rotate = false;
+    if (program.allocates) warp.tops.assign(kLanes, warp.local_stride);
     Split split;
     split.mask = warp.initial;
     split.at = program.code.data() + program.functions[0].start;

@@ -123,6 +123,7 @@ const Inst* return_from(Warp& warp, const Inst* in) {
   warp.current.stack.pop_back();
   warp.local = frame.local;
   if (frame.saved) restore(warp, frame, lanes);
+  if (frame.tops) for_lanes(lanes, [&](u32 i) { warp.tops[i] = (*frame.tops)[i]; });
   return stop(warp, Stop::yield, code_of(warp) + frame.back);
 }
 
@@ -137,13 +138,43 @@ const Inst* enter(Warp& warp, const Inst* in, u32 callee_index) {
   if (caller.cycle && caller.cycle == callee.cycle)
     frame.saved = std::make_shared<std::vector<u8>>(warp.regs + caller.frame_begin, warp.regs + caller.frame_end);
   warp.local += caller.local_bytes;
-  if (warp.local + callee.local_bytes > warp.local_stride)
+  u32 end = warp.local_stride;
+  if (program.allocates) {
+    frame.tops = std::make_shared<std::vector<u32>>(warp.tops);
+    for_lanes(warp.mask, [&](u32 i) { end = std::min(end, warp.tops[i]); });
+  }
+  if (warp.local + callee.local_bytes > end)
     return fault(warp, in, FaultKind::address, __builtin_ctz(warp.mask),
                  fmt::format("stack overflow: {} bytes a thread are used up", warp.local_stride));
   warp.current.stack.push_back(std::move(frame));
   const Inst* target = program.code.data() + callee.start;
   if (warp.others.empty()) return target;
   return stop(warp, Stop::yield, target);
+}
+
+// alloca d, bytes, align (imm): taken from the end of the thread's stack. extra: the function.
+const Inst* take_stack(Warp& warp, const Inst* in) {
+  const u64* bytes = reg<u64>(warp, in->a);
+  const u64 align = static_cast<u64>(in->imm);
+  const u64 used = warp.local + warp.block->launch->program->functions[in->extra].local_bytes;
+  for (u32 rest = warp.mask; rest; rest &= rest - 1) {
+    const u32 i = static_cast<u32>(__builtin_ctz(rest));
+    if (bytes[i] + align > warp.tops[i] - std::min<u64>(used, warp.tops[i]))
+      return fault(warp, in, FaultKind::address, i,
+                   fmt::format("stack overflow: alloca of {} bytes, {} bytes a thread are left", bytes[i],
+                               warp.tops[i] - std::min<u64>(used, warp.tops[i])));
+    warp.tops[i] = static_cast<u32>((warp.tops[i] - bytes[i]) & ~(align - 1));
+    reg<u64>(warp, in->d)[i] = warp.tops[i];
+  }
+  return in + 1;
+}
+const Inst* save_stack(Warp& warp, const Inst* in) {
+  for_active(warp, [&](u32 i) { reg<u64>(warp, in->d)[i] = warp.tops[i]; });
+  return in + 1;
+}
+const Inst* restore_stack(Warp& warp, const Inst* in) {
+  for_active(warp, [&](u32 i) { warp.tops[i] = static_cast<u32>(reg<u64>(warp, in->a)[i]); });
+  return in + 1;
 }
 
 const Inst* call(Warp& warp, const Inst* in) {
@@ -178,7 +209,7 @@ const Inst* guarded(Warp& warp, const Inst* in) {
   warp.mask = lanes;
   const Inst* next = in->inner(warp, in);
   if (next || warp.stop == Stop::fault) {
-    warp.mask = all;
+    warp.mask = all & ~(lanes & ~warp.mask);  // without the lanes that stayed behind to wait for others
     return next;
   }
   // It blocked: the lanes whose guard fails go on, those where it holds wait.
@@ -225,7 +256,7 @@ const Inst* barrier(Warp& warp, const Inst* in) {
 }
 
 const Inst* warp_barrier(Warp& warp, const Inst* in) {
-  if (!gather_members(warp, in, reg<u32>(warp, in->a), true)) return nullptr;
+  if (!gather_members(warp, in, reg<u32>(warp, in->a), Meeting::warp_barrier)) return nullptr;
   ++warp.inner_time;
   return in + 1;
 }
@@ -233,8 +264,14 @@ const Inst* warp_barrier(Warp& warp, const Inst* in) {
 const Inst* nothing(Warp&, const Inst* in) {
   return in + 1;
 }
-const Inst* memory_fence(Warp&, const Inst* in) {
+const Inst* memory_fence(Warp& warp, const Inst* in) {
   std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (warp.seen_time) {
+    warp.time = std::max(warp.time, warp.seen_time);
+    warp.seen_time = 0;
+    ++warp.inner_time;
+  }
+  warp.fence_time = warp.time + 1;
   return in + 1;
 }
 const Inst* sleep(Warp& warp, const Inst* in) {
@@ -250,14 +287,26 @@ const Inst* unsupported(Warp& warp, const Inst* in) {
 
 }  // namespace
 
-bool gather_members(Warp& warp, const Inst* in, const u32* members, bool at_any_place) {
-  u32 wanted = 0;
-  for (u32 rest = warp.mask; rest; rest &= rest - 1) wanted |= members[__builtin_ctz(rest)];
+bool gather_members(Warp& warp, const Inst* in, const u32* members, Meeting meeting) {
+  u32 wanted = 0, complete = 0;
+  for_active(warp, [&](u32 i) {
+    wanted |= members[i];
+    if ((members[i] & warp.live & ~warp.mask) == 0) complete |= 1u << i;
+  });
   wanted &= warp.live;
   if ((wanted & ~warp.mask) == 0) return true;
-  warp.current.wait = Wait::sync;
-  warp.current.members = wanted;
-  warp.current.warp_barrier = at_any_place;
+  Split& waiting = warp.current;
+  if (complete) {  // the groups that are all here go on; the others wait on their own
+    part(warp, warp.mask & ~complete, in);
+    Split& other = warp.others.back();
+    other.wait = Wait::sync;
+    other.members = wanted;
+    other.meeting = meeting;
+    return true;
+  }
+  waiting.wait = Wait::sync;
+  waiting.members = wanted;
+  waiting.meeting = meeting;
   stop(warp, Stop::blocked, in);
   return false;
 }
@@ -266,7 +315,7 @@ bool gather_warp(Warp& warp, const Inst* in) {
   if (__builtin_expect(warp.mask == kFull, 1)) return true;
   u32 members[kLanes];
   std::fill(members, members + kLanes, kFull);
-  if (!gather_members(warp, in, members, false)) return false;
+  if (!gather_members(warp, in, members, Meeting::here)) return false;
   fault(warp, in, FaultKind::unsupported, static_cast<u32>(__builtin_ctz(warp.mask)),
         "a matrix operation needs all 32 lanes of the warp");
   return false;
@@ -280,6 +329,9 @@ void add_control(HandlerTable& table) {
   table["ret"] = return_from;
   table["call"] = call;
   table["call.pointer"] = call_pointer;
+  table["alloca"] = take_stack;
+  table["stacksave"] = save_stack;
+  table["stackrestore"] = restore_stack;
   table["guarded"] = guarded;
   table["rounded"] = under_rounding;
   table["bar"] = barrier;

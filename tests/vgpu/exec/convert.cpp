@@ -1,4 +1,6 @@
 // cvt. Float to integer rounds as told, clamps to the range and makes a NaN 0.
+#include <algorithm>
+
 #include "exec/half.h"
 
 namespace tweedie::vgpu::VGPU_ISA {
@@ -62,12 +64,6 @@ const Inst* integer_to_float(Warp& warp, const Inst* in) {
   each<F>(warp, in->d, [&](int i) { return static_cast<F>(a[i]); });
   return in + 1;
 }
-template <class Type, class I>
-const Inst* integer_to_half(Warp& warp, const Inst* in) {
-  const I* a = reg<I>(warp, in->a);
-  each<u16>(warp, in->d, [&](int i) { return Type::narrow(round_to_odd(static_cast<double>(a[i]))); });
-  return in + 1;
-}
 template <class D, class S>
 const Inst* float_to_float(Warp& warp, const Inst* in) {
   const S* a = reg<S>(warp, in->a);
@@ -106,6 +102,24 @@ u16 narrow_towards(float x, int mode) {  // 0 nearest, 1 zero, 2 down, 3 up
   if (!smaller && std::fabs(back) < std::fabs(x)) return static_cast<u16>((nearest & 0x8000) | (magnitude + 1));
   return nearest;
 }
+// An integer as a double that is odd where bits were lost.
+template <class I>
+double integer_to_odd(I value) {
+  if constexpr (sizeof(I) < 8) return static_cast<double>(value);
+  bool negative = false;
+  if constexpr (std::is_signed_v<I>) negative = value < 0;
+  const u64 magnitude = negative ? 0 - static_cast<u64>(value) : static_cast<u64>(value);
+  const u64 lost = magnitude >> 53 ? 0x7ffu : 0u;  // of 64 bits, 53 and a sticky one at most are wanted
+  const u64 kept = (magnitude & ~lost) | (magnitude & lost ? lost + 1 : 0u);
+  return static_cast<double>(kept) * (negative ? -1.0 : 1.0);
+}
+template <class Type, class I>
+const Inst* integer_to_half(Warp& warp, const Inst* in) {  // flags: the mode, as below
+  const I* a = reg<I>(warp, in->a);
+  const int mode = in->flags & 3;
+  each<u16>(warp, in->d, [&](int i) { return narrow_towards<Type>(round_to_odd(integer_to_odd(a[i])), mode); });
+  return in + 1;
+}
 template <class Type, class S>
 const Inst* narrow(Warp& warp, const Inst* in) {  // flags: mode, 4 for relu, 8 for saturation to [0, 1]
   const S* a = reg<S>(warp, in->a);
@@ -138,6 +152,19 @@ const Inst* narrow_pair(Warp& warp, const Inst* in) {  // d = {a in the high hal
               [&](int i) { return static_cast<u32>(Type::narrow(b[i])) | static_cast<u32>(Type::narrow(a[i])) << 16; });
   else
     each<u32>(warp, in->d, [&](int i) { return convert(b[i]) | convert(a[i]) << 16; });
+  return in + 1;
+}
+const Inst* pack(Warp& warp, const Inst* in) {  // count: bits of an element; flags: 1 for a signed one
+  const i32* a = reg<i32>(warp, in->a);
+  const i32* b = reg<i32>(warp, in->b);
+  const u32* c = reg<u32>(warp, in->c);
+  const u32 bits = in->count, mask = (1u << bits) - 1;
+  const i32 low = in->flags ? -(1 << (bits - 1)) : 0, high = in->flags ? (1 << (bits - 1)) - 1 : (1 << bits) - 1;
+  each<u32>(warp, in->d, [&](int i) {
+    const u32 upper = static_cast<u32>(std::clamp(a[i], low, high)) & mask;
+    const u32 lower = static_cast<u32>(std::clamp(b[i], low, high)) & mask;
+    return (bits == 16 ? 0u : c[i] << (2 * bits)) | upper << bits | lower;
+  });
   return in + 1;
 }
 const Inst* to_tf32(Warp& warp, const Inst* in) {  // cvt.rna.tf32.f32: to 10 bits, ties away
@@ -247,6 +274,7 @@ void add_convert(HandlerTable& table) {
   add_to<u32, u32>(table, "u32.32");
   add_to<u64, u64>(table, "u64.64");
   table["cvt.general"] = general;
+  table["cvt.pack"] = pack;
   for (const std::string from : {"u16", "s16", "u32", "s32", "u64", "s64"}) {
     table["cvt.s32.32." + from] = table["cvt.u32.32." + from];
     table["cvt.s64.64." + from] = table["cvt.u64.64." + from];

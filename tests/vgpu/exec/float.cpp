@@ -21,6 +21,10 @@ struct Max { template <class T> static T run(T a, T b) {
   return a != a ? b : b != b ? a : larger; } };
 struct MinNan { template <class T> static T run(T a, T b) { return a != a || b != b ? std::numeric_limits<T>::quiet_NaN() : Min::run(a, b); } };
 struct MaxNan { template <class T> static T run(T a, T b) { return a != a || b != b ? std::numeric_limits<T>::quiet_NaN() : Max::run(a, b); } };
+// The smaller or larger magnitude, negative where one of the signs was.
+template <class Op> struct XorSign { template <class T> static T run(T a, T b) {
+  const T r = Op::run(std::fabs(a), std::fabs(b));
+  return r != r ? r : std::signbit(a) != std::signbit(b) ? -r : r; } };
 struct Sqrt { template <class T> static T run(T a) { return std::sqrt(a); } };
 struct Rcp { template <class T> static T run(T a) { return T(1) / a; } };
 struct Rsqrt { template <class T> static T run(T a) { return static_cast<T>(1.0 / std::sqrt(static_cast<double>(a))); } };
@@ -66,6 +70,12 @@ const Inst* sign(Warp& warp, const Inst* in) {
   const U* a = reg<U>(warp, in->a);
   constexpr U top = U(1) << (8 * sizeof(U) - 1);
   each<U>(warp, in->d, [&](int i) { return static_cast<U>(Absolute ? a[i] & ~top : a[i] ^ top); });
+  return in + 1;
+}
+
+const Inst* flush(Warp& warp, const Inst* in) {  // subnormals to zeros; everything else stays
+  const u32* a = reg<u32>(warp, in->a);
+  each<u32>(warp, in->d, [&](int i) { return a[i] & (a[i] & 0x7f800000u ? 0xffffffffu : 0x80000000u); });
   return in + 1;
 }
 
@@ -127,6 +137,11 @@ void add_type(HandlerTable& table, const std::string& type) {
 void add_float(HandlerTable& table) {
   add_type<float>(table, "f32");
   add_type<double>(table, "f64");
+  table["flush.f32"] = flush;
+  table["min.xorsign.f32"] = binary<float, float, XorSign<Min>>;
+  table["max.xorsign.f32"] = binary<float, float, XorSign<Max>>;
+  table["min.nan.xorsign.f32"] = binary<float, float, XorSign<MinNan>>;
+  table["max.nan.xorsign.f32"] = binary<float, float, XorSign<MaxNan>>;
   table["neg.f32"] = sign<u32, false>;
   table["neg.f64"] = sign<u64, false>;
   table["abs.f32"] = sign<u32, true>;

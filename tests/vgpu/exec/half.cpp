@@ -16,7 +16,7 @@ float saturate(float x) {
 struct Add { static float run(float a, float b, float) { return a + b; } };
 struct Sub { static float run(float a, float b, float) { return a - b; } };
 struct Mul { static float run(float a, float b, float) { return a * b; } };
-struct Fma { static float run(float a, float b, float c) { return round_to_odd(__builtin_fma(static_cast<double>(a), static_cast<double>(b), static_cast<double>(c))); } };
+struct Fma { static float run(float a, float b, float c) { return round_to_odd(sum_to_odd(static_cast<double>(a) * static_cast<double>(b), static_cast<double>(c))); } };
 struct Min { static float run(float a, float b, float) { return a != a ? b : b != b ? a : a < b ? a : b < a ? b : std::signbit(a) ? a : b; } };
 struct Max { static float run(float a, float b, float) { return a != a ? b : b != b ? a : a > b ? a : b > a ? b : std::signbit(a) ? b : a; } };
 struct MinNan { static float run(float a, float b, float c) { return a != a || b != b ? __builtin_nanf("") : Min::run(a, b, c); } };

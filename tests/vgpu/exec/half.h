@@ -43,6 +43,14 @@ struct Brain {
   }
 };
 
+// p + c with its last bit set where it is inexact, so that a later rounding sees on which side of a tie it lies.
+inline double sum_to_odd(double p, double c) {
+  const double s = p + c, t = s - p, error = (p - (s - t)) + (c - t);
+  const bool inexact = error > 0 || error < 0;  // false for a NaN: s is infinite or a NaN itself
+  const u64 bits = bit_cast<u64>(s), odd = (bits - ((error > 0) != (s > 0) ? 1u : 0u)) | 1u;
+  return bit_cast<double>(inexact ? odd : bits);
+}
+
 // A double rounded to odd in float: a later rounding to 11 or 8 bits is then as if from the double itself.
 inline float round_to_odd(double r) {
   const float f = static_cast<float>(r);

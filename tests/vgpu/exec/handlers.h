@@ -2,6 +2,7 @@
 #pragma once
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "exec/machine.h"
 
@@ -19,14 +20,29 @@ inline u32& predicate(Warp& warp, u32 offset) {
   return *reinterpret_cast<u32*>(warp.regs + offset);
 }
 
-// f(lane) for the active lanes, in order.
+// f(lane) for the lanes of a mask, in order.
+template <class F>
+void for_lanes(u32 mask, F f) {
+  for (u32 rest = mask; rest; rest &= rest - 1) f(static_cast<u32>(__builtin_ctz(rest)));
+}
 template <class F>
 void for_active(const Warp& warp, F f) {
-  for (u32 rest = warp.mask; rest; rest &= rest - 1) f(static_cast<u32>(__builtin_ctz(rest)));
+  for_lanes(warp.mask, f);
 }
 
-// Whether every live lane named in the active lanes' masks is here. If not, the split is set to wait for them.
-bool gather_members(Warp& warp, const Inst* in, const u32* members, bool at_any_place);
+// Whether every live lane named in the active lanes' masks is here. If only some groups of lanes are complete, the
+// others stay behind as a split that waits; if none is, the running split is set to wait.
+bool gather_members(Warp& warp, const Inst* in, const u32* members, Meeting meeting);
+// An exchange whose lanes came to it at different instructions of one kind, or from different calls.
+struct Attendance {
+  const Inst* in;
+  u32 lanes;
+};
+void exchange_across(Warp& warp, const std::vector<Attendance>& parts);
+// What an instruction does, whether or not it is guarded.
+inline Handler operation_of(const Inst* in) {
+  return in->guarded && in->inner ? in->inner : in->fn;
+}
 
 // What an atomic "add.f32" does to a value, and its width; null for none.
 void* atomic_operation(const std::string& key, u32& bytes);

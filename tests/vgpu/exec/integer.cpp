@@ -61,6 +61,9 @@ struct MadHi { template <class T> static T run(T a, T b, T c) { return static_ca
 struct MadHiSat { static i32 run(i32 a, i32 b, i32 c) { return clamp_add(high(a, b), c); } };
 struct MadWide { template <class T, class C> static C run(T a, T b, C c) { using W = typename Wide<T>::type; return static_cast<C>(static_cast<W>(a) * static_cast<W>(b) + c); } };
 struct Mad24Lo { template <class T> static T run(T a, T b, T c) { return static_cast<T>(Mul24Lo::run(a, b) + c); } };
+struct Mad24Hi { template <class T> static T run(T a, T b, T c) { return static_cast<T>(Mul24Hi::run(a, b) + c); } };
+struct Mad24HiSat { static i32 run(i32 a, i32 b, i32 c) { return clamp_add(Mul24Hi::run(a, b), c); } };
+struct Relu { template <class T> static T run(T a) { return a < 0 ? T(0) : a; } };
 struct Sad { template <class T> static T run(T a, T b, T c) { return static_cast<T>(c + (a < b ? b - a : a - b)); } };
 struct Div { template <class T> static T run(T a, T b) {
   if (b == 0) return static_cast<T>(-1);
@@ -99,6 +102,25 @@ const Inst* shift(Warp& warp, const Inst* in) {
     if constexpr (std::is_signed_v<T>) return static_cast<T>(moved);
     return static_cast<T>(amount >= width ? 0 : moved);
   });
+  return in + 1;
+}
+
+// Two 16-bit elements in a register.
+template <class T, class Op>
+const Inst* pair(Warp& warp, const Inst* in) {
+  const u32* a = reg<u32>(warp, in->a);
+  const u32* b = reg<u32>(warp, in->b);
+  each<u32>(warp, in->d, [&](int i) {
+    const u32 low = static_cast<u16>(Op::run(static_cast<T>(a[i]), static_cast<T>(b[i])));
+    const u32 high = static_cast<u16>(Op::run(static_cast<T>(a[i] >> 16), static_cast<T>(b[i] >> 16)));
+    return low | high << 16;
+  });
+  return in + 1;
+}
+const Inst* relu_pair(Warp& warp, const Inst* in) {
+  const u32* a = reg<u32>(warp, in->a);
+  each<u32>(warp, in->d,
+            [&](int i) { return (a[i] & 0x8000u ? 0u : a[i] & 0xffffu) | (a[i] >> 31 ? 0u : a[i] & 0xffff0000u); });
   return in + 1;
 }
 
@@ -262,6 +284,16 @@ void add_integer(HandlerTable& table) {
   table["mul24.hi.s32"] = binary<i32, i32, Mul24Hi>;
   table["mad24.lo.u32"] = ternary<u32, u32, u32, Mad24Lo>;
   table["mad24.lo.s32"] = ternary<i32, i32, i32, Mad24Lo>;
+  table["mad24.hi.u32"] = ternary<u32, u32, u32, Mad24Hi>;
+  table["mad24.hi.s32"] = ternary<i32, i32, i32, Mad24Hi>;
+  table["mad24.hi.sat.s32"] = ternary<i32, i32, i32, Mad24HiSat>;
+  table["relu.s32"] = unary<i32, i32, Relu>;
+  table["relu.s16x2"] = relu_pair;
+  table["add.u16x2"] = table["add.s16x2"] = pair<u16, Add>;
+  table["min.u16x2"] = pair<u16, Min>;
+  table["max.u16x2"] = pair<u16, Max>;
+  table["min.s16x2"] = pair<i16, Min>;
+  table["max.s16x2"] = pair<i16, Max>;
   table["dp4a.u32.u32"] = dot<u8, u8, 4>;
   table["dp4a.u32.s32"] = dot<u8, i8, 4>;
   table["dp4a.s32.u32"] = dot<i8, u8, 4>;

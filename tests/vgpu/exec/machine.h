@@ -37,13 +37,17 @@ struct Inst {
   void* operation = nullptr;  // of an atomic instruction
   u32 target = 0;             // a branch's instruction number
   u32 guard = 0;              // offset of the predicate
-  u32 control = 0;            // MXCSR bits for `core`
+  u32 control = 0;            // MXCSR bits for `core`; of a load or store, the bits of its registers
   u32 source = 0;             // index into Program::sources
   u32 slot = 0;               // number among the memory instructions, for the worker's range cache
   u32 extra = 0;              // per instruction: a second destination, a table index, ...
   u8 count = 1, guarded = 0, negated = 0, kind = 0;
   u8 space = 0, bytes = 0, flags = 0, backward = 0;
+  u8 ordering = 0;  // of a load, a store or an atomic: kStrong ...
 };
+// Strong accesses do not race with one another; an acquire sees what happened before the release of what it reads.
+// Volatile ones are strong in global memory; in shared memory they are the mark of code that forgot __syncwarp.
+constexpr u8 kStrong = 1, kAcquire = 2, kRelease = 4, kVolatile = 8;
 
 enum class InstClass : u8 {
   integer,
@@ -108,6 +112,7 @@ enum class SpecialKind : u8 {
   lanemask_gt,
   dynamic_smem,
   total_smem,
+  reserved_smem,
   envreg1,
   envreg2,
   zero,
@@ -142,23 +147,27 @@ struct Program {
   u32 register_bytes = 0;  // of a warp's file
   u32 registers = 0;       // 32-bit registers a thread, after allocation to slots
   u32 local_bytes = 0, static_shared = 0, parameter_bytes = 0;
+  u32 reserved_shared = 0;  // the system's part of shared memory, where the kernel asks for it
   u32 memory_slots = 0;
   u32 max_threads = 1024, required_threads = 0;
-  bool recursive = false;
-  std::string describe(u32 source) const;  // "file:line: text"
+  bool recursive = false, allocates = false;  // allocates: from the stack, with alloca
+  std::string describe(u32 source) const;     // "file:line: text"
 };
 
 struct Frame {
   u32 back = 0;                            // instruction number to return to
   u32 local = 0;                           // the caller's local frame
   std::shared_ptr<std::vector<u8>> saved;  // the caller's registers, where a function may call itself
+  std::shared_ptr<std::vector<u32>> tops;  // the lanes' ends of the stack, where a function may take from it
   u32 function = 0;
   bool operator==(const Frame& other) const {
-    return back == other.back && local == other.local && saved == other.saved;
+    return back == other.back && local == other.local && saved == other.saved && tops == other.tops;
   }
 };
 
 enum class Wait : u8 { ready, sync, barrier, slept };
+// How lanes may come together: at one instruction, at any bar.warp.sync, or at any exchange of one kind.
+enum class Meeting : u8 { here, warp_barrier, exchange };
 
 struct Split {
   u32 mask = 0;
@@ -169,7 +178,7 @@ struct Split {
   u32 members = 0;  // Wait::sync: lanes to wait for
   u32 missing = 0;  // lanes that were alive elsewhere when this split reached a barrier
   int barrier = -1;
-  bool warp_barrier = false;  // Wait::sync at a bar.warp.sync, which may be met at different places
+  Meeting meeting = Meeting::here;  // Wait::sync
 };
 
 enum class Stop : u8 { none, yield, slice, exited, blocked, fault };
@@ -200,7 +209,8 @@ struct Warp {
   u32 local = 0;               // the running split's local frame
   u8* local_memory = nullptr;  // 32 x local_stride bytes
   u32 local_stride = 0;
-  bool observe = false;  // a check or the profile wants to see memory accesses
+  std::vector<u32> tops;  // by lane: where its stack ends; what alloca takes lies above. Empty without alloca
+  bool observe = false;   // a check or the profile wants to see memory accesses
   Stop stop = Stop::none;
   const Inst* resume = nullptr;
   int budget = 0;  // backward branches before the scheduler is asked again
@@ -210,6 +220,9 @@ struct Warp {
   Split current;              // stack and state of the running split (mask and local are kept above)
   std::vector<Split> others;
   u32 time = 0, inner_time = 0;  // racecheck's clocks
+  u32 seen_time = 0;             // released where relaxed operations read; a fence makes it count
+  u32 fence_time = 0;            // what relaxed writes after a fence release
+  std::vector<u64> acquiring;    // global words that the running strong operation reads
   bool rotate = false;
   std::vector<CopyGroup> groups;  // committed, oldest first
   CopyGroup open_group;
@@ -221,6 +234,13 @@ struct Barrier {
   u32 expected = 0;                        // threads, where the instruction gives a number; 0 for the whole block
   u32 reduce_count = 0, reduce_votes = 0;  // bar.red: threads whose predicate held, and threads in all
   u32 time = 0;                            // racecheck: the latest clock among those that only arrived
+};
+
+struct BulkCopy {  // to shared memory; lands at the first wait on its barrier
+  u32 barrier = 0, to = 0;
+  std::vector<u8> data;
+  Warp* issuer = nullptr;
+  const Inst* source = nullptr;
 };
 
 struct Block {
@@ -238,7 +258,8 @@ struct Block {
   u64 turns = 0;                  // the state behind a shuffled order of warps
   std::unique_ptr<u8[]> storage;  // registers, shared and local memory
   bool progressed = false;
-  std::map<u32, u32> object_times;
+  std::vector<BulkCopy> bulk;
+  std::map<u32, u32> object_times;  // racecheck: what was released at a place in shared memory
 };
 
 struct Counters;
@@ -260,8 +281,10 @@ struct Launch {
   u64 blocks = 0;
   std::vector<u8> parameters;
   bool cooperative = false;
-  u32 number = 0;     // of this launch in the process
-  u64 workspace = 0;  // grid synchronisation's memory
+  u32 multiprocessors = 108;
+  u32 stack_bytes = 0;  // that the program asked for, of a kernel that recurses
+  u32 number = 0;       // of this launch in the process
+  u64 workspace = 0;    // grid synchronisation's memory
   std::atomic<u64> next_block{0}, finished_blocks{0};
   std::vector<u32> order;  // blocks in seeded order; empty for 0, 1, 2 ...
   std::atomic<bool> failed{false};

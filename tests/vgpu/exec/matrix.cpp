@@ -2,6 +2,9 @@
 // lane / 4 (+ 8), the word lane % 4 of 32 bits along k; one of B the same for column lane / 4; C holds columns
 // 2 (lane % 4) and the next. So 16 consecutive lanes of a register are four rows of four words, and a product step is a
 // broadcast within groups of four lanes (A), a permutation (B) and a fused multiply-add over 16 lanes.
+#include <algorithm>
+#include <limits>
+
 #include "exec/gather.h"
 #include "exec/half.h"
 
@@ -79,6 +82,14 @@ __attribute__((always_inline)) inline V multiply_add(V a, V b, V c) {
   }
 }
 
+inline I16 add_saturated(I16 a, I16 b) {
+  I16 sum;
+  for (int i = 0; i < 16; ++i)
+    sum[i] = static_cast<i32>(std::clamp<i64>(static_cast<i64>(a[i]) + b[i], std::numeric_limits<i32>::min(),
+                                              std::numeric_limits<i32>::max()));
+  return sum;
+}
+
 // acc[2 * half + parity][h]: rows 8 half + 4 h .. + 3, columns 2 t + parity.
 template <class V, int Sub, int W>
 __attribute__((always_inline)) inline void step(V acc[4][2], V (*a)[4][2], V (*b)[2], int halves) {
@@ -109,8 +120,8 @@ __attribute__((always_inline)) inline void tile(V acc[4][2], const u32* const* a
 }
 
 // list: D, A, B, C registers. kind: type of A, bytes: of B; count: blocks of k; flags: 1 C in half, 2 D in half, 4 only
-// 8 rows, 8 saturate; extra: tiles along n (low byte) and m; target: registers of A (low byte) and B for each tile,
-// which may be more than are used (f16 fragments of wmma hold each element twice).
+// 8 rows, 8 saturate (integers); extra: tiles along n (low byte) and m; target: registers of A (low byte) and B for
+// each tile, which may be more than are used (f16 fragments of wmma hold each element twice).
 const Inst* multiply(Warp& warp, const Inst* in) {
   if (!gather_warp(warp, in)) return nullptr;
   const int n_tiles = in->extra & 255, m_tiles = in->extra >> 8, halves = in->flags & 4 ? 1 : 2;
@@ -133,9 +144,12 @@ const Inst* multiply(Warp& warp, const Inst* in) {
       auto run = [&](auto zero) {
         using V = decltype(zero);
         V acc[4][2];
+        const bool saturates = in->flags & 8;  // of integers: C is added last
         for (int r = 0; r < 2 * halves; ++r)
           for (int h = 0; h < 2; ++h) {
-            if (in->flags & 1) {
+            if (saturates) {
+              acc[r][h] = V{};
+            } else if (in->flags & 1) {
               const u32* words = reg<u32>(warp, c_at[r / 2]) + 16 * h;
               for (int i = 0; i < 16; ++i)
                 acc[r][h][i] = static_cast<std::remove_reference_t<decltype(acc[0][0][0])>>(
@@ -161,6 +175,8 @@ const Inst* multiply(Warp& warp, const Inst* in) {
         }
         for (int r = 0; r < 2 * halves; ++r)
           for (int h = 0; h < 2; ++h) {
+            if constexpr (std::is_same_v<V, I16>)
+              if (saturates) acc[r][h] = add_saturated(acc[r][h], load<V>(reg<u32>(warp, c_at[r]) + 16 * h));
             if (in->flags & 2) {
               u32* words = results[tiles][r / 2] + 16 * h;
               for (int i = 0; i < 16; ++i) {
@@ -183,18 +199,25 @@ const Inst* multiply(Warp& warp, const Inst* in) {
   return in + 1;
 }
 
-const Inst* multiply_double(Warp& warp, const Inst* in) {  // m8n8k4: A row lane / 4, k lane % 4; B the same for columns
+// Doubles, m8n8k4 (flags 4) or m16n8 with `count` times four k. Register q of A holds row lane / 4 (+ 8 in every second
+// one) and k = lane % 4 + 4 * its block; one of B the same for column lane / 4; C as above.
+const Inst* multiply_double(Warp& warp, const Inst* in) {
   if (!gather_warp(warp, in)) return nullptr;
-  const double* a = reg<double>(warp, in->list[2]);
-  const double* b = reg<double>(warp, in->list[3]);
-  double result[2][kLanes];
-  for (int i = 0; i < kLanes; ++i)
-    for (int p = 0; p < 2; ++p) {
-      double sum = reg<double>(warp, in->list[4 + p])[i];
-      for (int k = 0; k < 4; ++k) sum = __builtin_fma(a[i / 4 * 4 + k], b[(2 * (i % 4) + p) * 4 + k], sum);
-      result[p][i] = sum;
+  const int halves = in->flags & 4 ? 1 : 2, blocks = in->count, results = 2 * halves;
+  const u32* a = in->list + results;
+  const u32* b = a + halves * blocks;
+  const u32* c = b + blocks;
+  double result[4][kLanes];
+  for (int r = 0; r < results; ++r)
+    for (int i = 0; i < kLanes; ++i) {
+      const int row = i / 4 * 4, column = (2 * (i % 4) + r % 2) * 4;
+      double sum = reg<double>(warp, c[r])[i];
+      for (int k = 0; k < 4 * blocks; ++k)
+        sum = __builtin_fma(reg<double>(warp, a[k / 4 * halves + r / 2])[row + k % 4],
+                            reg<double>(warp, b[k / 4])[column + k % 4], sum);
+      result[r][i] = sum;
     }
-  for (int p = 0; p < 2; ++p) std::memcpy(reg<double>(warp, in->list[p]), result[p], sizeof result[p]);
+  for (int r = 0; r < results; ++r) std::memcpy(reg<double>(warp, in->list[r]), result[r], sizeof result[r]);
   return in + 1;
 }
 

@@ -265,6 +265,7 @@ const Inst* load_global(Warp& warp, const Inst* in) {
   Where<u64> at;
   if (!locate<AccessKind::load>(warp, in, Bytes * in->count, at)) return nullptr;
   load_elements<typename Raw<Bytes>::type, W>(warp, in, at);
+  if (__builtin_expect(in->ordering && warp.observe, 0)) observe_acquired(warp);
   return in + 1;
 }
 template <u32 Bytes, class W>

@@ -31,24 +31,62 @@ void put_back(Warp& warp, Split&& split) {
   warp.others.push_back(std::move(split));
 }
 
-// Wait::sync splits whose lanes have come, or can come no more.
+// The members that each lane of a waiting split names.
+const u32* members_at(Warp& warp, const Split& split) {
+  return reg<u32>(warp, split.meeting == Meeting::warp_barrier ? split.at->a : split.at->list[0]);
+}
+// The lanes of a waiting split whose groups are complete, if `came` are there.
+u32 complete_lanes(Warp& warp, const Split& split, u32 came) {
+  if (split.meeting == Meeting::here) return (split.members & warp.live & ~came) == 0 ? split.mask : 0;
+  const u32* members = members_at(warp, split);
+  u32 complete = 0;
+  for_lanes(split.mask, [&](u32 i) { complete |= static_cast<u32>((members[i] & warp.live & ~came) == 0) << i; });
+  return complete;
+}
+// May the lanes of both take part in one exchange, or one barrier?
+bool can_meet(const Split& a, const Split& b) {
+  if (a.wait != Wait::sync || b.wait != Wait::sync || a.meeting != b.meeting || a.meeting == Meeting::here)
+    return false;
+  return operation_of(a.at) == operation_of(b.at) && a.at->flags == b.at->flags && a.at->kind == b.at->kind;
+}
+
+// Lets go the waiting lanes whose groups are complete. They may have come to different instructions of one kind: what
+// counts is that each lane executes the operation with the same mask.
 bool release_waiting(Warp& warp) {
+  auto& splits = warp.others;
   bool any = false;
-  u32 at_warp_barriers = 0;
-  for (const auto& split : warp.others)
-    if (split.wait == Wait::sync && split.warp_barrier) at_warp_barriers |= split.mask;
-  for (auto& split : warp.others) {
-    if (split.wait != Wait::sync) continue;
-    const u32 needed = split.members & warp.live;
-    if ((needed & ~split.mask) == 0) {
-      split.wait = Wait::ready;
+  for (std::size_t k = 0; k < splits.size(); ++k) {
+    if (splits[k].wait != Wait::sync) continue;
+    auto release = [&](std::size_t at, u32 lanes, bool past) {  // the others of that split go on waiting
       any = true;
-    } else if (split.warp_barrier && (needed & ~at_warp_barriers) == 0) {
-      split.wait = Wait::ready;
-      ++split.at;  // bar.warp.sync met at different places: all may go on
-      ++warp.inner_time;
-      any = true;
+      if (lanes != splits[at].mask) {
+        splits.push_back(splits[at]);
+        splits.back().mask &= ~lanes;
+        splits[at].mask = lanes;
+      }
+      splits[at].wait = Wait::ready;
+      splits[at].at += past;
+    };
+    u32 came = splits[k].mask;
+    if (const u32 lanes = complete_lanes(warp, splits[k], came)) {
+      release(k, lanes, false);
+      continue;
     }
+    std::vector<std::size_t> met = {k};
+    for (std::size_t j = 0; j < splits.size(); ++j) {
+      if (j == k || !can_meet(splits[k], splits[j])) continue;
+      met.push_back(j);
+      came |= splits[j].mask;
+    }
+    if (met.size() == 1 || !complete_lanes(warp, splits[k], came)) continue;
+    std::vector<Attendance> parts;
+    for (const std::size_t j : met) parts.push_back({splits[j].at, complete_lanes(warp, splits[j], came)});
+    if (splits[k].meeting == Meeting::exchange)
+      exchange_across(warp, parts);
+    else
+      ++warp.inner_time;
+    for (std::size_t m = 0; m < met.size(); ++m)
+      if (parts[m].lanes) release(met[m], parts[m].lanes, true);
   }
   return any;
 }
@@ -116,6 +154,7 @@ bool run_warp(Warp& warp) {
     }
     warp.current = {};
     last = warp.resume;
+    release_waiting(warp);
     if (warp.stop == Stop::slice) {
       warp.rotate = warp.others.size() > 1;
       return true;

@@ -17,7 +17,8 @@ const Inst* clock(Warp& warp, const Inst* in) {
                                        (Nanoseconds ? std::chrono::system_clock::now().time_since_epoch()
                                                     : std::chrono::steady_clock::now().time_since_epoch()))
                                        .count());
-  for_active(warp, [&](u32 i) { reg<T>(warp, in->d)[i] = static_cast<T>(now); });
+  const u64 value = in->flags ? now >> 32 : now;  // flags: the high half
+  for_active(warp, [&](u32 i) { reg<T>(warp, in->d)[i] = static_cast<T>(value); });
   return in + 1;
 }
 
@@ -62,12 +63,14 @@ bool read_text(Warp& warp, const Inst* in, u64 address, u32 lane, std::string& t
   }
 }
 
-bool format_one(Warp& warp, const Inst* in, u32 lane, u64 format_address, u64 arguments, std::string& out) {
+// One thread's printf; `count` becomes the number of its arguments, which is what printf gives.
+bool format_one(Warp& warp, const Inst* in, u32 lane, u64 format_address, u64 arguments, std::string& out, i32& count) {
   std::string format;
   if (!read_text(warp, in, format_address, lane, format)) return false;
   u64 at = arguments;
   bool failed = false;
   auto take = [&](u32 bytes) -> u64 {
+    ++count;
     at = (at + bytes - 1) & ~static_cast<u64>(bytes - 1);
     const u8* host = resolve_one(warp, in, at, bytes, AccessKind::load, lane);
     at += bytes;
@@ -127,7 +130,10 @@ bool format_one(Warp& warp, const Inst* in, u32 lane, u64 format_address, u64 ar
       std::string text;
       const u64 address = take(8);
       if (!read_text(warp, in, address, lane, text)) return false;
-      std::snprintf(buffer, sizeof buffer, specifier.c_str(), text.c_str());
+      std::vector<char> longer(text.size() + 512);
+      std::snprintf(longer.data(), longer.size(), specifier.c_str(), text.c_str());
+      out += longer.data();
+      continue;
     } else {
       std::snprintf(buffer, sizeof buffer, "%s", specifier.c_str());
     }
@@ -140,8 +146,10 @@ const Inst* print(Warp& warp, const Inst* in) {  // int vprintf(const char*, voi
   std::string out;
   for (u32 rest = warp.mask; rest; rest &= rest - 1) {
     const u32 i = static_cast<u32>(__builtin_ctz(rest));
-    if (!format_one(warp, in, i, argument<u64>(warp, in, i, 8), argument<u64>(warp, in, i, 16), out)) return nullptr;
-    give<i32>(warp, in, i, 0);
+    i32 count = 0;
+    if (!format_one(warp, in, i, argument<u64>(warp, in, i, 8), argument<u64>(warp, in, i, 16), out, count))
+      return nullptr;
+    give<i32>(warp, in, i, count);
   }
   const std::lock_guard lock(warp.block->launch->mutex);
   std::fwrite(out.data(), 1, out.size(), stdout);

@@ -8,7 +8,7 @@ namespace tweedie::vgpu {
 namespace {
 
 bool arrived(Warp& warp, const Inst* in, u32 members) {
-  if (!gather_members(warp, in, reg<u32>(warp, members), false)) return false;
+  if (!gather_members(warp, in, reg<u32>(warp, members), Meeting::exchange)) return false;
   ++warp.inner_time;
   return true;
 }
@@ -155,13 +155,72 @@ const Inst* active(Warp& warp, const Inst* in) {
 }
 const Inst* elect(Warp& warp, const Inst* in) {
   if (!arrived(warp, in, in->list[0])) return nullptr;
-  const u32 leader = static_cast<u32>(__builtin_ctz(warp.mask));
-  if (in->d != kFull) for_active(warp, [&](u32 i) { reg<u32>(warp, in->d)[i] = leader; });
-  set_predicate(warp, in->extra, 1u << leader);
+  const u32* members = reg<u32>(warp, in->list[0]);
+  u32 leaders[kLanes], elected = 0;
+  for_active(warp, [&](u32 i) {
+    leaders[i] = static_cast<u32>(__builtin_ctz(members[i] & warp.mask));
+    elected |= 1u << leaders[i];
+  });
+  if (in->d != kFull) for_active(warp, [&](u32 i) { reg<u32>(warp, in->d)[i] = leaders[i]; });
+  set_predicate(warp, in->extra, elected);
   return in + 1;
 }
 
+template <class T>
+void copy_lanes(u8* to, const u8* from, u32 lanes) {
+  for_lanes(lanes, [&](u32 i) { std::memcpy(to + i * sizeof(T), from + i * sizeof(T), sizeof(T)); });
+}
+void copy_bits(u8* to, const u8* from, u32 lanes) {
+  u32 old, bits;
+  std::memcpy(&old, to, 4);
+  std::memcpy(&bits, from, 4);
+  old = (old & ~lanes) | (bits & lanes);
+  std::memcpy(to, &old, 4);
+}
+
 }  // namespace
+
+// The operands are brought together in a register file of their own, the exchange happens there, and each lane's result
+// goes where its own instruction says.
+void exchange_across(Warp& warp, const std::vector<Attendance>& parts) {
+  constexpr u32 a = 0, b = 256, c = 384, members = 512, d = 640, predicate_at = 768;
+  alignas(64) u8 file[832] = {};
+  const Handler operation = operation_of(parts[0].in);
+  const bool votes = operation == vote, shuffles = operation == shuffle;
+  const bool wide = operation == match<u64, false> || operation == match<u64, true>;
+  const bool gives_predicate =
+      shuffles || operation == elect || operation == match<u32, true> || operation == match<u64, true>;
+  u8* registers = warp.regs;
+  u32 lanes = 0;
+  for (const auto& [in, part] : parts) {
+    lanes |= part;
+    copy_lanes<u32>(file + members, registers + in->list[0], part);
+    if (votes)
+      copy_bits(file + a, registers + in->a, part);
+    else if (wide)
+      copy_lanes<u64>(file + a, registers + in->a, part);
+    else if (operation != elect)
+      copy_lanes<u32>(file + a, registers + in->a, part);
+    if (!shuffles) continue;
+    copy_lanes<u32>(file + b, registers + in->b, part);
+    copy_lanes<u32>(file + c, registers + in->c, part);
+  }
+  Inst joint = *parts[0].in;
+  const u32 list[1] = {members};
+  joint.list = list;
+  joint.a = a, joint.b = b, joint.c = c, joint.d = d, joint.extra = predicate_at;
+  warp.regs = file;
+  warp.mask = lanes;
+  operation(warp, &joint);
+  warp.regs = registers;
+  for (const auto& [in, part] : parts) {
+    if (votes && in->kind != kBallot)
+      copy_bits(registers + in->d, file + d, part);
+    else if (in->d != kFull)
+      copy_lanes<u32>(registers + in->d, file + d, part);
+    if (gives_predicate && in->extra != kFull) copy_bits(registers + in->extra, file + predicate_at, part);
+  }
+}
 
 void add_warp(HandlerTable& table) {
   table["shfl"] = shuffle;

@@ -79,6 +79,7 @@ struct Function {
   std::vector<Parameter> results, parameters;
   u32 parameter_bytes = 0;  // of an entry: the parameter buffer. Of a function: results, then parameters
   u32 max_threads = 0, min_blocks = 0, required_threads = 0;
+  u32 cluster_blocks = 1;  // __cluster_dims__
   std::vector<Register> registers;
   std::vector<Instruction> instructions;
   std::unordered_map<std::string, int> labels;  // to the index of the instruction that follows

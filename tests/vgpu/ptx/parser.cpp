@@ -7,9 +7,9 @@ namespace tweedie::vgpu::ptx {
 
 int type_bytes(std::string_view type) {
   static const std::map<std::string_view, int> sizes = {
-      {"b8", 1},     {"u8", 1},  {"s8", 1},  {"b16", 2}, {"u16", 2}, {"s16", 2},  {"f16", 2},
-      {"bf16", 2},   {"b32", 4}, {"u32", 4}, {"s32", 4}, {"f32", 4}, {"tf32", 4}, {"f16x2", 4},
-      {"bf16x2", 4}, {"b64", 8}, {"u64", 8}, {"s64", 8}, {"f64", 8}, {"b128", 16}};
+      {"b8", 1},    {"u8", 1},  {"s8", 1},  {"b16", 2}, {"u16", 2},  {"s16", 2},   {"f16", 2},    {"bf16", 2},
+      {"b32", 4},   {"u32", 4}, {"s32", 4}, {"f32", 4}, {"tf32", 4}, {"f16x2", 4}, {"bf16x2", 4}, {"u16x2", 4},
+      {"s16x2", 4}, {"b64", 8}, {"u64", 8}, {"s64", 8}, {"f64", 8},  {"b128", 16}};
   const auto found = sizes.find(type);
   return found == sizes.end() ? 0 : found->second;
 }
@@ -302,7 +302,7 @@ void Parser::function(bool entry) {
       accept(";");
     } else if (word != ".noreturn" && word != ".blocksareclusters" && word != ".explicitcluster") {
       if (word == ".reqnctapercluster") {
-        product();
+        made->cluster_blocks = product();
       } else {
         fail(fmt::format("unknown function attribute {}", word));
       }

@@ -46,6 +46,7 @@ class Parser {
   void register_declaration();
   void call_parameter();
   void instruction();
+  void operands(Instruction& made);
   void finish_call(Instruction& call, std::size_t scope_start);
   Operand operand();
   Operand immediate(bool negative);

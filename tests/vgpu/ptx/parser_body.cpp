@@ -201,6 +201,7 @@ Operand Parser::operand() {
   const std::string word = name();
   if (word == "_") {
     result.kind = OperandKind::sink;
+    if (accept("|")) result.second = register_of(name());  // _|%p: only the predicate is wanted
     return result;
   }
   result.reg = register_of(word);
@@ -214,10 +215,6 @@ Operand Parser::operand() {
   }
   result.kind = OperandKind::symbol;
   result.name = word;
-  if (accept("|")) {
-    if (word == "_") result.kind = OperandKind::sink;
-    result.second = register_of(name());
-  }
   if (accept("+")) result.value = static_cast<u64>(integer());
   return result;
 }
@@ -240,12 +237,7 @@ void Parser::instruction() {
     made.parts.emplace_back(opcode.substr(0, point));
     opcode = point == std::string_view::npos ? std::string_view() : opcode.substr(point + 1);
   }
-  while (!accept(";")) {
-    if (peek().kind == TokenKind::end) fail("unfinished instruction");
-    made.operands.push_back(operand());
-    // "{a,b}|p" and "_|p" of shuffles are rare enough to be read as a pair on the plain register only.
-    accept(",");
-  }
+  operands(made);
   for (std::size_t i = first; i + 1 < at_; ++i) {
     made.text += tokens_[i].text;
     if (i + 2 < at_ && (i < opcode_at ? i + 1 == opcode_at : i == opcode_at || tokens_[i].text == ","))
@@ -261,6 +253,24 @@ void Parser::instruction() {
   const bool call = made.parts[0] == "call";
   current_->instructions.push_back(std::move(made));
   if (call) finish_call(current_->instructions.back(), scope_starts_.back());
+}
+
+// Operands of a form that is unknown here (a texture's, for one) spoil this instruction and nothing else: it stops with
+// its name when a thread comes to it.
+void Parser::operands(Instruction& made) {
+  try {
+    while (!accept(";")) {
+      made.operands.push_back(operand());
+      accept(",");
+    }
+  } catch (const std::runtime_error&) {
+    made.operands.clear();
+    made.parts = {"unreadable"};
+    while (!accept(";")) {
+      if (peek().kind == TokenKind::end) fail("unfinished instruction");
+      next();
+    }
+  }
 }
 
 // Turns the named .param variables of a call sequence into offsets from the start of the callee's frame: results

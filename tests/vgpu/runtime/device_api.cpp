@@ -13,8 +13,14 @@ namespace tweedie::vgpu {
 const Device& this_device() {
   static const Device device = [] {
     Device made{};
-    made.major = settings().architecture / 10;
-    made.minor = settings().architecture % 10;
+    int architecture = settings().architecture;
+    if (architecture == 0) {
+      architecture = 80;
+      for (const auto& module : State::instance().modules)
+        if (module->needs() > 80) architecture = 90;
+    }
+    made.major = architecture / 10;
+    made.minor = architecture % 10;
     const bool hopper = made.major >= 9;
     made.name = hopper ? "Tweedie virtual GPU (as an H100)" : "Tweedie virtual GPU (as an A100)";
     made.multiprocessors = hopper ? 132 : 108;
@@ -105,10 +111,17 @@ cudaError_t cudaDeviceDisablePeerAccess(int) {
   return set_error(cudaErrorInvalidDevice);
 }
 cudaError_t cudaDeviceGetLimit(size_t* value, cudaLimit limit) {
-  *value = limit == cudaLimitStackSize ? 1024 : limit == cudaLimitPrintfFifoSize ? 1 << 20 : 8 << 20;
+  State& state = State::instance();
+  const std::lock_guard lock(state.mutex);
+  *value = state.limits[limit];
   return cudaSuccess;
 }
-cudaError_t cudaDeviceSetLimit(cudaLimit, size_t) {
+// The stack's size counts for kernels that call themselves; the others are kept for whoever asks.
+cudaError_t cudaDeviceSetLimit(cudaLimit limit, size_t value) {
+  State& state = State::instance();
+  const std::lock_guard lock(state.mutex);
+  if (limit == cudaLimitStackSize && value > 512 * 1024) return set_error(cudaErrorInvalidValue);
+  state.limits[limit] = value;
   return cudaSuccess;
 }
 cudaError_t cudaDeviceGetCacheConfig(cudaFuncCache* config) {

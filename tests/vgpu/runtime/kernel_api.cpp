@@ -19,7 +19,8 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* fu
   attributes->localSizeBytes = program.local_bytes;
   attributes->maxThreadsPerBlock = static_cast<int>(program.max_threads);
   attributes->numRegs = static_cast<int>(std::min(255u, program.registers + 8));
-  attributes->ptxVersion = attributes->binaryVersion = this_device().major * 10 + this_device().minor;
+  attributes->ptxVersion = kernel->module->parsed().target;
+  attributes->binaryVersion = this_device().major * 10 + this_device().minor;
   attributes->maxDynamicSharedSizeBytes = kernel->max_dynamic_shared >= 0
                                               ? kernel->max_dynamic_shared
                                               : 48 * 1024 - static_cast<int>(program.static_shared);

@@ -39,6 +39,8 @@ cudaError_t validate_launch(Kernel& kernel, dim3 grid, dim3 block, size_t shared
     return error;
   };
   const u64 threads = static_cast<u64>(block.x) * block.y * block.z;
+  if (kernel.function->cluster_blocks > 1)
+    return refuse(cudaErrorNotSupported, "unsupported: thread block clusters (__cluster_dims__)");
   if (grid.x == 0 || grid.y == 0 || grid.z == 0 || threads == 0)
     return refuse(cudaErrorInvalidConfiguration, "a dimension is 0");
   if (block.x > 1024 || block.y > 1024 || block.z > 64 || threads > static_cast<u64>(device.threads_per_block))
@@ -86,7 +88,9 @@ cudaError_t launch_kernel(Kernel& kernel, dim3 grid, dim3 block, size_t shared, 
   launch.warps = (launch.threads + kLanes - 1) / kLanes;
   launch.blocks = static_cast<u64>(grid.x) * grid.y * grid.z;
   launch.dynamic_shared = static_cast<u32>(shared);
-  launch.shared_bytes = program.static_shared + static_cast<u32>(shared);
+  launch.shared_bytes = program.reserved_shared + program.static_shared + static_cast<u32>(shared);
+  launch.multiprocessors = static_cast<u32>(this_device().multiprocessors);
+  if (program.recursive) launch.stack_bytes = static_cast<u32>(state.limits[cudaLimitStackSize]);
   launch.parameters = parameters;
   launch.cooperative = cooperative;
   launch.number = ++state.launches;

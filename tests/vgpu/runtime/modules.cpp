@@ -7,18 +7,21 @@
 #include "decode/decoder.h"
 #include "exec/report.h"
 #include "ptx/mutate.h"
+#include "runtime/device.h"
 #include "runtime/fat_binary.h"
 #include "runtime/state.h"
 
 namespace tweedie::vgpu {
 
-LoadedModule::LoadedModule(const void* fat_binary) {
-  text_ = find_ptx(fat_binary, settings().architecture, problem_);
-}
+LoadedModule::LoadedModule(const void* fat_binary) : fat_binary_(fat_binary), needs_(oldest_ptx(fat_binary)) {}
 LoadedModule::LoadedModule(std::string text) : text_(std::move(text)) {}
 
 void LoadedModule::load() {
   if (module_) return;
+  if (fat_binary_) {
+    const Device& device = this_device();
+    text_ = find_ptx(fat_binary_, device.major * 10 + device.minor, problem_);
+  }
   if (text_.empty()) {
     module_ = std::make_unique<ptx::Module>();
     return;
@@ -172,7 +175,7 @@ Kernel* find_kernel(const void* pointer) {
   if (!kernel) {
     static bool told = false;
     if (!told && !module.problem().empty())
-      std::fprintf(stderr, "vgpu: kernel %s cannot run: %s\n", found->second.name.c_str(), module.problem().c_str());
+      report(fmt::format("unsupported: kernel {} cannot run: {}", found->second.name, module.problem()));
     told = true;
     return nullptr;
   }

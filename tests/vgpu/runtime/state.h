@@ -39,11 +39,14 @@ class LoadedModule {
   Allocation* variable(const std::string& name);  // null for none
   std::vector<std::string> kernel_names();
   const std::string& problem() const { return problem_; }
+  int needs() const { return needs_; }  // the oldest architecture that it has PTX for
 
  private:
   void load();
   void load_variables();
   static void mutate(ptx::Function& kernel);
+  const void* fat_binary_ = nullptr;
+  int needs_ = 0;
   std::string text_, problem_;
   std::unique_ptr<ptx::Module> module_;
   std::map<std::string, Allocation*> variables_;
@@ -73,6 +76,8 @@ struct State {
   std::set<const Kernel*> known_kernels;
   int sticky = 0;  // an error that only a new process clears
   u32 launches = 0;
+  std::map<int, u64> limits = {
+      {cudaLimitStackSize, 1024}, {cudaLimitPrintfFifoSize, 1 << 20}, {cudaLimitMallocHeapSize, 8 << 20}};
 };
 
 // Errors: remembers the last one of this thread and gives it back.

@@ -32,7 +32,7 @@ TEST(Programs, MemoryUnderEveryCheck) {
   expect_clean("--check all", "memory");
 }
 TEST(Programs, Warp) {
-  expect_clean("--check mem,init", "warp");
+  expect_clean("--check all", "warp");
 }
 TEST(Programs, Language) {
   expect_clean("--check all", "language");
@@ -50,9 +50,33 @@ TEST(Programs, Libraries) {
   expect_clean("--check mem,init", "libraries");
 }
 
+TEST(ProgramsOfCompute90, Arithmetic) {
+  expect_clean("", "arithmetic_90");
+}
+TEST(ProgramsOfCompute90, Memory) {
+  expect_clean("--check all", "memory_90");
+}
+TEST(ProgramsOfCompute90, Warp) {
+  expect_clean("--check all", "warp_90");
+  expect_clean("--seed 7 --threads 1", "warp_90");
+}
+TEST(ProgramsOfCompute90, Language) {
+  expect_clean("--check all", "language_90");
+}
+TEST(ProgramsOfCompute90, Matrix) {
+  expect_clean("--check all", "matrix_90");
+}
+TEST(ProgramsOfCompute90, Hopper) {
+  expect_clean("--check all", "hopper_90");
+  setenv("VGPU_ISA", "avx2", 1);
+  expect_clean("", "hopper_90");
+  unsetenv("VGPU_ISA");
+}
+
 TEST(Output, DevicePrintf) {
   const Outcome outcome = run_case("", "memory", "print");
   EXPECT_TRUE(outcome.says("thread 1 of warp: 1.500 -1099511627776 z    42|ff  |")) << outcome.text;
+  EXPECT_TRUE(run_case("", "memory", "print_counts_and_long_text").says("xxxend 5\n"));
 }
 
 struct Bug {
@@ -92,6 +116,9 @@ INSTANTIATE_TEST_SUITE_P(
                     Bug{"too_much_shared", "mem", "50000 dynamic bytes of shared memory", "refused"},
                     Bug{"too_many_threads", "mem", "1025 threads a block", "refused"},
                     Bug{"failed_call", "mem,api", "api: a call of the runtime failed", "cudaErrorInvalidDevice"},
+                    Bug{"missing_syncwarp", "race", "one thread reads what another wrote", "planted.cu:"},
+                    Bug{"flag_without_release", "race", "one thread reads what another wrote shared", "planted.cu:"},
+                    Bug{"texture_fetch", "mem", "the virtual GPU lacks this instruction", "tex.1d"},
                     Bug{"trap", "mem", "trap", "thread (7, 0, 0)"}),
     [](const auto& info) { return std::string(info.param.name) + "_" + std::to_string(info.index); });
 
@@ -102,6 +129,18 @@ TEST(PlantedLibrary, WrongLeadingDimensionIsReported) {
   outcome = run_case("", "libraries", "small_leading_dimension");
   EXPECT_EQ(outcome.status, kFinding) << outcome.text;
   EXPECT_TRUE(outcome.says("the leading dimension of A is 4, less than its 8 rows")) << outcome.text;
+}
+
+TEST(PlantedOfCompute90, IsReported) {
+  Outcome outcome = run_case("--check init", "hopper_90", "bulk_copy_without_wait");
+  EXPECT_EQ(outcome.status, kFinding) << outcome.text;
+  EXPECT_TRUE(outcome.says("read of shared memory that nothing wrote")) << outcome.text;
+  outcome = run_case("", "hopper_90", "bulk_copy_past_end");
+  EXPECT_EQ(outcome.status, kFinding) << outcome.text;
+  EXPECT_TRUE(outcome.says("illegal read of 256 bytes")) << outcome.text;
+  outcome = run_case("", "hopper_90", "clusters");
+  EXPECT_EQ(outcome.status, kFinding) << outcome.text;
+  EXPECT_TRUE(outcome.says("unsupported: thread block clusters")) << outcome.text;
 }
 
 TEST(Planted, CleanTwinIsSilent) {
