@@ -1,29 +1,18 @@
 #include "kernels/runtime/cublas.h"
 
-#include <map>
-#include <memory>
-#include <mutex>
-
 #include "kernels/runtime/cuda.h"
+#include "kernels/runtime/opened_library.h"
 
 namespace tweedie::cublas {
 namespace {
 
-/// cuBLAS on one device, or why it cannot be used there. Never destroyed: the device may be gone before static storage
-/// is.
-struct Opened {
-  Context context = {};
-  std::string problem;
-};
-
-std::string status_text(const Context& context, Status status) {
-  const char* name = context.status_name == nullptr ? nullptr : context.status_name(status);
-  return name == nullptr ? fmt::format("status {}", status) : fmt::format("{} ({})", name, status);
+std::string text_of(const Context& context, Status status) {
+  return status_text(context.status_name == nullptr ? nullptr : context.status_name(status), status);
 }
 
-Opened open(Device device) {
+OpenedLibrary<Context> open(Device device) {
   static SharedLibrary library("libcublas.so.13"), light("libcublasLt.so.13");
-  Opened opened;
+  OpenedLibrary<Context> opened;
   Context& c = opened.context;
   Status (*create)(void**) = nullptr;
   Status (*create_light)(Handle*) = nullptr;
@@ -46,33 +35,24 @@ Opened open(Device device) {
   // cuBLAS's own handle is not used further; it says best whether the library and the driver go together.
   void* handle = nullptr;
   if (const Status status = create(&handle); status != success)
-    opened.problem = fmt::format("cublasCreate gave {}", status_text(c, status));
+    opened.problem = fmt::format("cublasCreate gave {}", text_of(c, status));
   else if (const Status status = create_light(&c.handle); status != success)
-    opened.problem = fmt::format("cublasLtCreate gave {}", status_text(c, status));
+    opened.problem = fmt::format("cublasLtCreate gave {}", text_of(c, status));
   return opened;
 }
 
-const Opened& opened_on(Device device) {
-  static std::mutex mutex;
-  static auto& devices = *new std::map<int, Opened>;
-  const std::lock_guard lock(mutex);
-  const auto found = devices.find(device.index);
-  return found != devices.end() ? found->second : devices.emplace(device.index, open(device)).first->second;
-}
-
-const bool registered = register_library(CudaLibrary::cublas, [](Device device) { return opened_on(device).problem; });
+const bool registered =
+    register_library(CudaLibrary::cublas, [](Device device) { return opened_on(device, open).problem; });
 
 }  // namespace
 
 const Context& context(Stream& stream) {
-  const Opened& opened = opened_on(stream.device());
-  require(opened.problem.empty(), "matmul by cuBLAS: {}", opened.problem);
-  return opened.context;
+  return opened_on(stream.device(), open).for_use_by("matmul by cuBLAS");
 }
 
 void check(const Context& context, Status status, std::string_view call, std::string_view operands, const char* file,
            int line) {
-  require(status == success, "{} of {}: {} at {}:{}", call, operands, status_text(context, status), file, line);
+  require(status == success, "{} of {}: {} at {}:{}", call, operands, text_of(context, status), file, line);
 }
 
 }  // namespace tweedie::cublas

@@ -1,28 +1,18 @@
 #include "kernels/runtime/cudnn.h"
 
-#include <map>
-#include <mutex>
-
 #include "kernels/runtime/cuda.h"
+#include "kernels/runtime/opened_library.h"
 
 namespace tweedie::cudnn {
 namespace {
 
-/// cuDNN on one device, or why it cannot be used there. Never destroyed: the device may be gone before static storage
-/// is.
-struct Opened {
-  Context context = {};
-  std::string problem;
-};
-
-std::string status_text(const Context& context, Status status) {
-  const char* name = context.error_string == nullptr ? nullptr : context.error_string(status);
-  return name == nullptr ? fmt::format("status {}", status) : fmt::format("{} ({})", name, status);
+std::string text_of(const Context& context, Status status) {
+  return status_text(context.error_string == nullptr ? nullptr : context.error_string(status), status);
 }
 
-Opened open(Device device) {
+OpenedLibrary<Context> open(Device device) {
   static SharedLibrary library("libcudnn.so.9");
-  Opened opened;
+  OpenedLibrary<Context> opened;
   Context& c = opened.context;
   Status (*create)(Handle*) = nullptr;
   Status (*set_stream)(Handle, cudaStream_t) = nullptr;
@@ -47,33 +37,24 @@ Opened open(Device device) {
   if (!opened.problem.empty()) return opened;
   Stream& stream = default_stream(device);  // makes the device current, and its context
   if (const Status status = create(&c.handle); status != success)
-    opened.problem = fmt::format("cudnnCreate gave {}", status_text(c, status));
+    opened.problem = fmt::format("cudnnCreate gave {}", text_of(c, status));
   else if (const Status status = set_stream(c.handle, cuda_handle(stream)); status != success)
-    opened.problem = fmt::format("cudnnSetStream gave {}", status_text(c, status));
+    opened.problem = fmt::format("cudnnSetStream gave {}", text_of(c, status));
   return opened;
 }
 
-const Opened& opened_on(Device device) {
-  static std::mutex mutex;
-  static auto& devices = *new std::map<int, Opened>;
-  const std::lock_guard lock(mutex);
-  const auto found = devices.find(device.index);
-  return found != devices.end() ? found->second : devices.emplace(device.index, open(device)).first->second;
-}
-
-const bool registered = register_library(CudaLibrary::cudnn, [](Device device) { return opened_on(device).problem; });
+const bool registered =
+    register_library(CudaLibrary::cudnn, [](Device device) { return opened_on(device, open).problem; });
 
 }  // namespace
 
 const Context& context(Stream& stream) {
-  const Opened& opened = opened_on(stream.device());
-  require(opened.problem.empty(), "conv2d by cuDNN: {}", opened.problem);
-  return opened.context;
+  return opened_on(stream.device(), open).for_use_by("conv2d by cuDNN");
 }
 
 void check(const Context& context, Status status, std::string_view call, std::string_view operands, const char* file,
            int line) {
-  require(status == success, "{} of {}: {} at {}:{}", call, operands, status_text(context, status), file, line);
+  require(status == success, "{} of {}: {} at {}:{}", call, operands, text_of(context, status), file, line);
 }
 
 }  // namespace tweedie::cudnn

@@ -3,14 +3,13 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "kernels/conv2d/conv2d_cases.h"
 #include "kernels/matmul/matmul_cases.h"
 #include "kernels/runtime/autotuner.h"
 #include "kernels/runtime/cuda_choices.h"
 #include "kernels/runtime/library.h"
-#include "tests/cuda/options.h"
+#include "tests/cuda/cases.h"
 #include "tests/kernels/parity.h"
 
 // matmul by cuBLAS and convolution by cuDNN, on the cases of their registry. A case is skipped only where the library
@@ -22,17 +21,6 @@ constexpr Device cuda{DeviceKind::cuda, 0};
 
 CudaLibrary library_of(const OperationCase& operation_case) {
   return operation_case.operation == matrix_multiply.name() ? CudaLibrary::cublas : CudaLibrary::cudnn;
-}
-
-std::vector<OperationCase> quick_cases() {
-  std::vector<OperationCase> cases;
-  std::set<std::string> seen;  // with --smallest, the first case of each operation is enough
-  for (auto& list : {matmul_cases(), conv2d_cases()})
-    for (const OperationCase& operation_case : list)
-      if (operation_case.level == CaseLevel::quick &&
-          (seen.insert(operation_case.operation).second || !cuda_test_options().smallest))
-        cases.push_back(operation_case);
-  return cases;
 }
 
 /// Whether a case is a sum of nothing, which the libraries do not take.
@@ -98,21 +86,9 @@ TEST_P(ExactLibraries, AreExactOnSmallIntegersInTf32) {
   expect_parity(operation_case);
 }
 
-/// Without those that end in a function whose values are no integers.
-std::vector<OperationCase> exact_cases() {
-  std::vector<OperationCase> cases = quick_cases();
-  std::erase_if(cases, [](const OperationCase& c) {
-    return c.label.find("silu") != std::string::npos || c.label.find("gelu") != std::string::npos;
-  });
-  return cases;
-}
-
-std::string name_of_parameter(const testing::TestParamInfo<OperationCase>& info) {
-  return test_name(info.param, DeviceKind::cuda);
-}
-
-INSTANTIATE_TEST_SUITE_P(Quick, Libraries, testing::ValuesIn(quick_cases()), name_of_parameter);
-INSTANTIATE_TEST_SUITE_P(Quick, ExactLibraries, testing::ValuesIn(exact_cases()), name_of_parameter);
+INSTANTIATE_TEST_SUITE_P(Quick, Libraries, testing::ValuesIn(quick_product_cases()), name_of_parameter);
+INSTANTIATE_TEST_SUITE_P(Quick, ExactLibraries, testing::ValuesIn(exact_cases(quick_product_cases())),
+                         name_of_parameter);
 
 /// The choices of the autotuner, by key.
 nlohmann::json recorded() {

@@ -1,11 +1,9 @@
 #include <gtest/gtest.h>
 
-#include <set>
-
-#include "kernels/conv2d/conv2d_cases.h"
 #include "kernels/empirical_score/empirical_score_cases.h"
-#include "kernels/matmul/matmul_cases.h"
+#include "kernels/matmul/matmul.h"
 #include "kernels/runtime/cuda_choices.h"
+#include "tests/cuda/cases.h"
 #include "tests/cuda/mutation.h"
 #include "tests/cuda/options.h"
 #include "tests/kernels/parity.h"
@@ -13,21 +11,6 @@
 // The TF32 paths of matmul and convolution, on the cases of their registry (bfloat16_test.cpp has the others).
 namespace tweedie::testing_tools {
 namespace {
-
-std::vector<OperationCase> quick_cases() {
-  std::vector<OperationCase> cases;
-  std::set<std::string> seen;  // with --smallest, the first case of each operation is enough
-  for (auto& list : {matmul_cases(), conv2d_cases()})
-    for (const OperationCase& operation_case : list)
-      if (operation_case.level == CaseLevel::quick &&
-          (seen.insert(operation_case.operation).second || !cuda_test_options().smallest))
-        cases.push_back(with_mutation(operation_case));
-  return cases;
-}
-
-std::string name_of_parameter(const testing::TestParamInfo<OperationCase>& info) {
-  return test_name(info.param, DeviceKind::cuda);
-}
 
 class TensorCores : public testing::TestWithParam<OperationCase> {
  protected:
@@ -48,16 +31,13 @@ TEST_P(TensorCores, Tf32IsExactOnSmallIntegers) {
   expect_parity(operation_case);
 }
 
-/// Without those that end in a function whose values are no integers.
-std::vector<OperationCase> exact_cases() {
-  std::vector<OperationCase> cases = quick_cases();
-  std::erase_if(cases, [](const OperationCase& c) {
-    return c.label.find("silu") != std::string::npos || c.label.find("gelu") != std::string::npos;
-  });
+std::vector<OperationCase> mutable_cases() {
+  std::vector<OperationCase> cases = exact_cases(quick_product_cases());
+  for (OperationCase& operation_case : cases) operation_case = with_mutation(std::move(operation_case));
   return cases;
 }
 
-INSTANTIATE_TEST_SUITE_P(Quick, TensorCores, testing::ValuesIn(exact_cases()), name_of_parameter);
+INSTANTIATE_TEST_SUITE_P(Quick, TensorCores, testing::ValuesIn(mutable_cases()), name_of_parameter);
 
 // 1 + 2^-11 lies halfway between two TF32 numbers and is rounded away from zero; in float32 it stays.
 TEST(TensorCoreNumerics, Tf32IsUsedOnlyWhenAsked) {

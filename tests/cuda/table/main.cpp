@@ -18,6 +18,7 @@
 #include <set>
 #include <sstream>
 
+#include "tests/cuda/table/judgement.h"
 #include "tests/cuda/table/resources.h"
 
 namespace tweedie::kernel_table {
@@ -35,30 +36,6 @@ struct Card {
   double bytes, float_flops, tensor_flops;  // a second; tensor: bfloat16
 };
 constexpr Card a100{"A100", 2.039e12, 19.5e12, 312e12}, h100{"H100", 3.35e12, 66.9e12, 989e12};
-
-struct Row {
-  std::string name;
-  double contract_bytes = 0.0, contract_flops = 0.0;
-  double moved = 0.0;      // bytes of all requests, in whole sectors
-  double footprint = 0.0;  // distinct sectors of each launch: what a cache that forgets nothing would fetch and write
-  double worst_efficiency = 1.0, flops = 0.0, mma_flops = 0.0, conflicts = 0.0, wavefronts = 0.0, lanes = 1.0;
-  int registers = 0, spilled = 0, warps = 64;
-};
-
-/// Kernels that do a few operations an element and should move what their contract says and no more.
-bool waits_for_memory(const std::string& name) {
-  static const std::regex names(
-      "^(binary|unary|unary_backward|scale_add|fill_value|cast|activation_\\w+|group_norm_\\w+|layer_norm_\\w+|"
-      "softmax_\\w+|adam_step|global_norm|count_nonfinite|noise_images|squared_error_\\w+|dropout|copy_slice|permute|"
-      "upsample_\\w+|average_pool_\\w+|fill_normal|reduce|embedding_\\w+|prepare_empirical_data)/");
-  return std::regex_search(name, names);
-}
-
-/// Kernels that multiply matrices, and what works on the products.
-bool waits_for_arithmetic(const std::string& name) {
-  static const std::regex names("^(matmul|conv2d_\\w+|attention_\\w+|evaluate_empirical_score)/");
-  return std::regex_search(name, names);
-}
 
 double seconds_on(const Card& card, const Row& row) {
   return std::max({row.footprint / card.bytes, row.flops / card.float_flops, row.mma_flops / card.tensor_flops});
@@ -98,35 +75,6 @@ std::vector<std::string> names_of(const Options& options) {
   return names;
 }
 
-void add_kernel(Row& row, const nlohmann::json& kernel, const std::map<std::string, Resources>& resources) {
-  for (const char* side : {"global_load", "global_store"}) row.moved += kernel.at(side).value("bytes_moved", 0.0);
-  row.footprint += kernel.at("footprint").value("read_bytes", 0.0) + kernel.at("footprint").value("write_bytes", 0.0);
-  row.flops += kernel.value("flops", 0.0);
-  row.mma_flops += kernel.value("mma_flops", 0.0);
-  row.conflicts += kernel.at("shared").value("bank_conflicts", 0.0);
-  row.wavefronts += kernel.at("shared").value("wavefronts", 0.0);
-  row.lanes = std::min(row.lanes, kernel.value("lane_efficiency", 1.0));
-  const auto found = resources.find(kernel.at("name").get<std::string>());
-  const Resources of_kernel = found == resources.end() ? Resources{} : found->second;
-  row.registers = std::max(row.registers, of_kernel.registers);
-  row.spilled += of_kernel.spilled_bytes;
-  row.warps =
-      std::min(row.warps, resident_warps(of_kernel, kernel.value("block_threads", 32),
-                                         kernel.value("static_shared", 0l) + kernel.value("dynamic_shared", 0l)));
-}
-
-/// The least share of the bytes in the sectors of a load or store that its lanes wanted; what moves less than a
-/// hundredth of the whole does not count.
-double worst_efficiency(const nlohmann::json& kernels, double moved) {
-  double worst = 1.0;
-  for (const auto& kernel : kernels)
-    for (const auto& line : kernel.at("lines")) {
-      const double sectors = 32.0 * line.value("sectors", 0.0);
-      if (sectors > 0.01 * moved) worst = std::min(worst, line.value("bytes", 0.0) / sectors);
-    }
-  return worst;
-}
-
 struct Profile {
   nlohmann::json contract, kernels;
 };
@@ -144,38 +92,20 @@ Profile profile_of(const Options& options, const std::string& name, const std::s
   return profile;
 }
 
-/// Whether the kernel only makes ready what the benchmark of this name starts from.
-bool prepares(const std::string& kernel, const std::string& name) {
-  static const std::regex of_data("(column_sums|centre|squared_norms)_kernel"), of_operands("cast_kernel");
-  return (!name.starts_with("cast/") && std::regex_search(kernel, of_operands)) ||
-         (name.starts_with("evaluate_empirical_score/") && std::regex_search(kernel, of_data));
-}
-
 Row measure(const Options& options, const std::string& name, const std::map<std::string, Resources>& resources) {
   const Profile profile = profile_of(options, name, options.precision);
-  Row row{.name = name, .contract_bytes = profile.contract.at("bytes"), .contract_flops = profile.contract.at("flops")};
-  nlohmann::json kernels = nlohmann::json::array();
-  for (const auto& kernel : profile.kernels)
-    if (!prepares(kernel.at("name"), name)) kernels.push_back(kernel);
-  for (const auto& kernel : kernels) add_kernel(row, kernel, resources);
-  row.worst_efficiency = worst_efficiency(kernels, row.moved);
-  return row;
+  return row_of(name, profile.contract, profile.kernels, resources);
 }
 
 constexpr const char* whole_step = "train_step/ddpm-cifar10/1";
 
 /// Prints how much of all the floating-point operations of a training step in bfloat16, by kernels of every kind,
-/// tensor cores do, and returns that share.
-double print_tensor_share(const Options& options) {
-  double tensor = 0.0, others = 0.0;
-  for (const auto& kernel : profile_of(options, whole_step, "bfloat16").kernels) {
-    tensor += kernel.value("mma_flops", 0.0);
-    others += kernel.value("flops", 0.0);
-  }
-  const double share = tensor / (tensor + others);
-  fmt::print("\n{} in bfloat16: tensor cores do {:.2f} % of {:.1f} GFLOP\n", whole_step, 100.0 * share,
-             1e-9 * (tensor + others));
-  return share;
+/// tensor cores do.
+Work print_tensor_share(const Options& options) {
+  const Work work = work_of(profile_of(options, whole_step, "bfloat16").kernels);
+  fmt::print("\n{} in bfloat16: tensor cores do {:.2f} % of {:.1f} GFLOP\n", whole_step, 100.0 * work.tensor_share(),
+             1e-9 * (work.tensor + work.others));
+  return work;
 }
 
 void print(const Row& row) {
@@ -185,18 +115,6 @@ void print(const Row& row) {
              row.flops + row.mma_flops > 0.0 ? 100.0 * row.mma_flops / (row.flops + row.mma_flops) : 0.0,
              1e3 * seconds_on(a100, row), 1e3 * seconds_on(h100, row));
   std::fflush(stdout);
-}
-
-/// What --check has against a row; empty where nothing.
-std::string complaint(const Row& row) {
-  if (row.spilled > 0) return fmt::format("spills {} bytes", row.spilled);
-  if (row.conflicts > 0.0) return fmt::format("has {:.0f} bank conflicts", row.conflicts);
-  if (row.warps < 8) return fmt::format("keeps {} warps resident", row.warps);
-  if (waits_for_arithmetic(row.name)) return {};
-  if (row.footprint > 1.1 * row.contract_bytes)
-    return fmt::format("moves {:.2f} times its contract's bytes", row.footprint / row.contract_bytes);
-  if (row.worst_efficiency < 0.999) return fmt::format("uses {:.2f} of its sectors", row.worst_efficiency);
-  return {};
 }
 
 void print_header() {
@@ -211,22 +129,22 @@ int run(const Options& options) {
   std::map<std::string, Resources> resources;
   if (!names.empty()) resources = resources_of(options.bench, options.ptxas);
   if (!names.empty()) print_header();
-  std::vector<std::string> complaints;
+  Verdict verdict;
   for (const std::string& name : names) {
     if (options.check && !waits_for_memory(name) && !waits_for_arithmetic(name)) continue;
     try {
       const Row row = measure(options, name, resources);
       print(row);
-      if (const std::string text = complaint(row); !text.empty()) complaints.push_back(name + " " + text);
+      verdict.add(complaint(row));
     } catch (const std::exception& error) {
-      if (options.check) complaints.push_back(name + ": " + error.what());
+      if (options.check) verdict.add(name + ": " + error.what());
       fmt::print(stderr, "{}: left out: {}\n", name, error.what());
     }
   }
-  if (std::regex_search(whole_step, std::regex(options.filter)) && !(print_tensor_share(options) >= 0.95))
-    complaints.push_back(fmt::format("{} has less than 95 % of its work on tensor cores", whole_step));
-  for (const std::string& text : complaints) fmt::print(stderr, "kernel_table: {}\n", text);
-  return options.check && !complaints.empty() ? 1 : 0;
+  if (std::regex_search(whole_step, std::regex(options.filter)))
+    verdict.add(complaint(whole_step, print_tensor_share(options)));
+  for (const std::string& text : verdict.complaints()) fmt::print(stderr, "kernel_table: {}\n", text);
+  return options.check ? verdict.status() : 0;
 }
 
 }  // namespace
