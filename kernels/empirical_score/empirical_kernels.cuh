@@ -27,8 +27,8 @@ struct PointScan {
   Problem problem;
   float best, below, above;
   // of the decision
-  int dense;
   float limit;  // the largest weight that may be dense
+  int dense;
   // found
   double weight_sum;  // of exp(rate (h - best))
   std::int64_t best_index, within, seen;
