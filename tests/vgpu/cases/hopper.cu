@@ -160,6 +160,27 @@ CASE(vector_atomics) {
   CHECK(sum == 31 * 16);
 }
 
+struct alignas(16) Pair {
+  unsigned long long count, sum;
+};
+__global__ void pairs_at_once(Pair* pair, Pair* old) {
+  Pair seen = *pair, expected;
+  do {
+    expected = seen;
+    seen = atomicCAS(pair, expected, Pair{expected.count + 1, expected.sum + threadIdx.x});
+  } while (seen.count != expected.count || seen.sum != expected.sum);
+  old[threadIdx.x] = atomicExch(pair + 1, Pair{threadIdx.x, 7});
+}
+CASE(atomics_of_128_bits) {
+  Device<Pair> pair(std::vector<Pair>(2, Pair{0, 0})), old(64);
+  pairs_at_once<<<1, 64>>>(pair, old);
+  const auto got = pair.get();
+  CHECK(got[0].count == 64 && got[0].sum == 63 * 32 && got[1].sum == 7);
+  int first = 0;
+  for (const Pair& value : old.get()) first += value.sum == 0;
+  CHECK(first == 1);
+}
+
 // Bulk copies: global memory to shared memory, two phases of one barrier, and back.
 __global__ void bulk(const int* in, int* out, bool wait) {
   __shared__ __align__(16) int box[128];

@@ -138,3 +138,51 @@ CASE(packed_arithmetic) {
     CHECK(close(__high2float(y[i]), std::exp(0.25 * __high2float(x[i])), 2e-3));
   }
 }
+
+// Lanes that stand in different functions at one time: each keeps its registers, whatever their widths.
+__device__ __noinline__ double waits(volatile int* flag, const double* x) {
+  double kept[12];
+#pragma unroll
+  for (int k = 0; k < 12; ++k) kept[k] = x[k] * 1.5;
+  while (*flag == 0) {
+  }
+  double sum = 0;
+#pragma unroll
+  for (int k = 0; k < 12; ++k) sum = sum * 0.5 + kept[k];
+  return sum;
+}
+__device__ __noinline__ int works(volatile int* flag, const int* y) {
+  int kept[24], sum = 0;
+#pragma unroll
+  for (int k = 0; k < 24; ++k) kept[k] = y[k] ^ threadIdx.x;
+  for (int turn = 0; turn < 5; ++turn)
+#pragma unroll
+    for (int k = 0; k < 24; ++k) sum = sum * 31 + kept[k] * turn;
+  __threadfence();
+  *flag = 1;
+  return sum;
+}
+__global__ void two_functions(volatile int* flag, const double* x, const int* y, double* out) {
+  out[threadIdx.x] = threadIdx.x % 4 == 1 ? waits(flag, x) : works(flag, y);
+}
+CASE(functions_keep_their_registers) {
+  std::vector<double> x(12);
+  std::vector<int> y(24);
+  for (int k = 0; k < 12; ++k) x[k] = k + 0.25;
+  for (int k = 0; k < 24; ++k) y[k] = k * 77;
+  Device<double> dx(x), out(32);
+  Device<int> dy(y), flag(std::vector<int>(1, 0));
+  two_functions<<<1, 32>>>(flag, dx, dy, out);
+  const auto got = out.get();
+  for (int i = 0; i < 32; ++i) {
+    double expected = 0;
+    for (int k = 0; k < 12; ++k) expected = expected * 0.5 + x[k] * 1.5;
+    if (i % 4 != 1) {
+      unsigned sum = 0;
+      for (unsigned turn = 0; turn < 5; ++turn)
+        for (int k = 0; k < 24; ++k) sum = sum * 31 + unsigned(y[k] ^ i) * turn;
+      expected = static_cast<int>(sum);
+    }
+    CHECK(got[i] == expected);
+  }
+}

@@ -1,6 +1,7 @@
 #include "decode/decoder.h"
 
 #include <algorithm>
+#include <array>
 
 namespace tweedie::vgpu {
 
@@ -146,43 +147,51 @@ void Decoder::lay_out_shared() {
   program_->static_shared = at - program_->reserved_shared;
 }
 
-// Each function has a fixed part of the register file, above those of its callers: only a recursive call has to save.
+// The register file has an area for each class of registers, and a function a fixed part of each, above those of its
+// callers: only a recursive call has to save. Functions that never call one another share their parts, and lanes may
+// stand in both at a time; each has its own column, as registers of one width stand there and no others.
 void Decoder::lay_out_frames() {
-  std::vector<u32> begin(bodies_.size(), 0), depth(bodies_.size(), 0);
-  u32 most = 0, local_most = 0, registers = 0;
+  std::vector<std::array<u32, kClasses>> first(bodies_.size());  // slots, by class
+  std::vector<u32> depth(bodies_.size(), 0);
+  std::array<u32, kClasses> most{};
+  u32 local_most = 0, registers = 0;
   for (std::size_t f = 0; f < bodies_.size(); ++f) {  // callers come first
     Body& body = bodies_[f];
     body.flow = analyse_flow(*body.function);
     body.slots = allocate_slots(*body.function, body.flow);
     FunctionInfo& info = program_->functions[f];
-    u32 at = (begin[f] + 63) / 64 * 64;
-    info.frame_begin = at;
     const int* count = body.slots.count;
-    body.base[0] = at;
-    body.carry = at + 4 * static_cast<u32>(count[0]);
-    body.temporary[0] = body.carry + 4;
-    at = (body.temporary[0] + 4 * kTemporaries + 63) / 64 * 64;
-    info.begin16 = at;
-    const int lanes_bytes[4] = {4, 64, 128, 256};
-    for (int type = 1; type < 4; ++type) {
-      body.base[type] = at;
-      body.temporary[type] = at + static_cast<u32>(count[type] * lanes_bytes[type]);
-      at = body.temporary[type] + static_cast<u32>(kTemporaries * lanes_bytes[type]);
-      if (type == 1) info.begin32 = at;
-      if (type == 2) info.begin64 = at;
+    std::array<u32, kClasses> end{};
+    for (int type = 0; type < kClasses; ++type) {
+      end[type] = first[f][type] + static_cast<u32>(count[type] + kTemporaries + (type == 0));  // one for the carry
+      most[type] = std::max(most[type], end[type]);
     }
-    info.frame_end = at;
     body.incoming = body.function->entry ? 0 : (body.function->parameter_bytes + 15) / 16 * 16;
     info.local_bytes = body.incoming + (body.function->local_bytes + 15) / 16 * 16;
-    registers = std::max(registers, static_cast<u32>(count[1] + count[2] + 2 * count[3]));
-    most = std::max(most, at);
+    registers = std::max(registers, static_cast<u32>(count[1] + count[2] + 2 * count[3] + 4 * count[4]));
     local_most = std::max(local_most, depth[f] + info.local_bytes);
     for (const auto& callee : body.callees) {
       const int g = index_of_.at(callee);
       if (g <= static_cast<int>(f)) continue;  // an edge back in a cycle
-      begin[g] = std::max(begin[g], at);
+      for (int type = 0; type < kClasses; ++type) first[g][type] = std::max(first[g][type], end[type]);
       depth[g] = std::max(depth[g], depth[f] + info.local_bytes);
     }
+  }
+  u32 at = 0;
+  for (int type = 0; type < kClasses; ++type) {
+    for (std::size_t f = 0; f < bodies_.size(); ++f) {
+      Body& body = bodies_[f];
+      const u32 bytes = kSlotBytes[type];
+      body.base[type] = at + bytes * first[f][type];
+      u32 end = body.base[type] + bytes * static_cast<u32>(body.slots.count[type]);
+      if (type == 0) {
+        body.carry = end;
+        end += bytes;
+      }
+      body.temporary[type] = end;
+      program_->functions[f].parts[type] = {body.base[type], end + bytes * kTemporaries};
+    }
+    at = (at + kSlotBytes[type] * most[type] + 63) / 64 * 64;
   }
   program_->registers = registers;
   bool calls = bodies_.size() > 1;
@@ -193,7 +202,7 @@ void Decoder::lay_out_frames() {
     }
   program_->local_bytes =
       local_most + (calls ? 1024 : 0) + (program_->recursive || program_->allocates ? 64 * 1024 : 0);
-  next_offset_ = most;
+  next_offset_ = at;
 }
 
 void Decoder::emit_body(int index) {
@@ -256,7 +265,7 @@ void Decoder::finish_targets() {
 
 void Decoder::emit_instruction(const ptx::Instruction& in) {
   instruction_ = &in;
-  std::fill(used_temporaries_, used_temporaries_ + 4, 0);
+  std::fill(used_temporaries_, used_temporaries_ + kClasses, 0);
   Source source;
   source.text = in.text;
   source.function = current_->function->name;

@@ -30,8 +30,8 @@ class Decoder {
     const ptx::Function* function;
     Flow flow;
     Slots slots;
-    u32 base[4] = {0, 0, 0, 0};       // of each register class in the file
-    u32 temporary[4] = {0, 0, 0, 0};  // first of the temporaries of each class
+    u32 base[kClasses] = {};       // of each register class in the file
+    u32 temporary[kClasses] = {};  // first of the temporaries of each class
     u32 carry = 0;
     u32 incoming = 0;  // bytes of parameters at the start of the local frame
     std::map<int, u32> label_of_block;
@@ -81,6 +81,7 @@ class Decoder {
   // memory.cpp
   bool memory(const ptx::Instruction& in);
   bool atomic(const ptx::Instruction& in);
+  bool wide_atomic(const ptx::Instruction& in);
   bool async_copy(const ptx::Instruction& in);
   bool bulk_copy(const ptx::Instruction& in);
   u32 address_register(const ptx::Operand& operand, int width, i64& offset, bool& frame_relative);
@@ -112,7 +113,7 @@ class Decoder {
   int current_index_ = 0;
   const ptx::Instruction* instruction_ = nullptr;
   u32 source_ = 0;
-  int used_temporaries_[4] = {0, 0, 0, 0};
+  int used_temporaries_[kClasses] = {};
   struct Fix {
     u32 inst;
     int function, block;

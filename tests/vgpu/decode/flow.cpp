@@ -321,8 +321,9 @@ Slots allocate_slots(const ptx::Function& function, const Flow& flow) {
   std::sort(by_begin.begin(), by_begin.end(), [&](int a, int b) { return begin[a] < begin[b]; });
   Slots slots;
   slots.slot.assign(registers, -1);
-  std::priority_queue<std::pair<int, int>, std::vector<std::pair<int, int>>, std::greater<>> busy[4];  // end, slot
-  std::vector<int> idle[4];
+  std::priority_queue<std::pair<int, int>, std::vector<std::pair<int, int>>, std::greater<>>
+      busy[kClasses];  // end, slot
+  std::vector<int> idle[kClasses];
   for (const int r : by_begin) {
     const int type = class_of(function.registers[r].width);
     while (!busy[type].empty() && busy[type].top().first < begin[r]) {

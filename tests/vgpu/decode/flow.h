@@ -3,6 +3,7 @@
 #pragma once
 #include <vector>
 
+#include "exec/machine.h"
 #include "ptx/module.h"
 
 namespace tweedie::vgpu {
@@ -24,11 +25,11 @@ Flow analyse_flow(const ptx::Function& function);
 void registers_of(const ptx::Instruction& instruction, std::vector<int>& reads, std::vector<int>& writes);
 
 struct Slots {
-  std::vector<int> slot;        // by register, within its class; -1 for one that is never used
-  int count[4] = {0, 0, 0, 0};  // slots of predicates, 16-, 32- and 64-bit registers
+  std::vector<int> slot;     // by register, within its class; -1 for one that is never used
+  int count[kClasses] = {};  // slots of predicates, then of 16-, 32-, 64- and 128-bit registers
 };
 inline int class_of(int width) {
-  return width == 1 ? 0 : width == 16 ? 1 : width == 32 ? 2 : 3;
+  return width == 1 ? 0 : width == 16 ? 1 : width == 32 ? 2 : width == 64 ? 3 : 4;
 }
 
 Slots allocate_slots(const ptx::Function& function, const Flow& flow);

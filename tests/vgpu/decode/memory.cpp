@@ -45,7 +45,7 @@ bool Decoder::memory(const ptx::Instruction& in) {
   const bool load = op != "st";
   const std::string& type = in.parts.back();
   const int bytes = ptx::type_bytes(type);
-  if (bytes == 0 || bytes > 8) throw Unsupported("type " + type);
+  if (bytes == 0) throw Unsupported("type " + type);
   std::string space = space_of(in);
   const auto& place = in.operands.at(load ? 1 : 0);
   const auto& value = in.operands.at(load ? 0 : 1);
@@ -111,6 +111,7 @@ bool Decoder::atomic(const ptx::Instruction& in) {
   const std::string& op = in.parts[0];
   if (op != "atom" && op != "red") return false;
   const bool returns = op == "atom";
+  if (in.parts.back() == "b128") return wide_atomic(in);
   std::string type = in.parts.back(), operation;
   static const std::set<std::string> names = {"add", "exch", "cas", "and", "or", "xor", "inc", "dec", "min", "max"};
   for (const auto& part : in.parts)
@@ -154,6 +155,24 @@ bool Decoder::atomic(const ptx::Instruction& in) {
   }
   emit(fmt::format("atom.{}", bytes), inst);
   if (inst.d != kFull) settle(in.operands[0], width, inst.d);
+  return true;
+}
+
+// Exchanges of 128 bits.
+bool Decoder::wide_atomic(const ptx::Instruction& in) {
+  Inst inst;
+  bool frame_relative = false;
+  const bool exchange = in.has("exch");
+  if (in.parts[0] != "atom" || (!exchange && !in.has("cas"))) throw Unsupported("this operation on 128 bits");
+  inst.kind = exchange ? 0 : 1;
+  inst.space = space_of(in) == "shared";
+  inst.a = address_register(in.operands.at(1), inst.space ? 32 : 64, inst.imm, frame_relative);
+  inst.slot = ++program_->memory_slots;
+  inst.ordering = ordering_of(in) | kStrong;
+  inst.b = source(in.operands.at(2), 128);
+  if (!exchange) inst.c = source(in.operands.at(3), 128);
+  inst.d = sink(in.operands[0], 128);
+  emit("atom.16", inst);
   return true;
 }
 

@@ -59,19 +59,16 @@ void Decoder::emit_rounded(const std::string& key, Inst inst, u32 control) {
 }
 
 u32 Decoder::register_offset(int reg) const {
-  const int width = width_of(reg), type = class_of(width);
-  static const u32 bytes[4] = {4, 64, 128, 256};
+  const int type = class_of(width_of(reg));
   const int slot = current_->slots.slot[reg];
-  if (width == 128) throw Unsupported("128-bit registers");
   // Something reads it that nothing ever writes, or the block is unreachable: any slot will do.
-  return slot < 0 ? current_->temporary[type] : current_->base[type] + static_cast<u32>(slot) * bytes[type];
+  return slot < 0 ? current_->temporary[type] : current_->base[type] + static_cast<u32>(slot) * kSlotBytes[type];
 }
 
 u32 Decoder::temporary(int width) {
-  static const u32 bytes[4] = {4, 64, 128, 256};
   const int type = class_of(width);
   if (used_temporaries_[type] >= kTemporaries - 1) throw Unsupported("too many temporaries");
-  return current_->temporary[type] + bytes[type] * static_cast<u32>(++used_temporaries_[type]);
+  return current_->temporary[type] + kSlotBytes[type] * static_cast<u32>(++used_temporaries_[type]);
 }
 
 u32 Decoder::constant(int width, u64 value) {

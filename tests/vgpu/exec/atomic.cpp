@@ -133,6 +133,42 @@ const Inst* atomic(Warp& warp, const Inst* in) {
   return in + 1;
 }
 
+// 128 bits; kind 0 exchanges, 1 compares with b and then stores c.
+__attribute__((target("cx16"))) const Inst* wide_atomic(Warp& warp, const Inst* in) {
+  using Word = unsigned __int128;
+  u64 addresses[kLanes];
+  for (int i = 0; i < kLanes; ++i)
+    addresses[i] = in->space ? static_cast<u64>(reg<u32>(warp, in->a)[i] + static_cast<u32>(in->imm))
+                             : reg<u64>(warp, in->a)[i] + static_cast<u64>(in->imm);
+  for (u32 rest = warp.mask; rest; rest &= rest - 1) {
+    const u32 i = static_cast<u32>(__builtin_ctz(rest));
+    if (addresses[i] % 16) return fault_misaligned(warp, in, addresses[i], 16, i);
+    if (in->space && addresses[i] + 16 > warp.block->shared_bytes)
+      return fault_bounds(warp, in, SpaceKind::shared, addresses[i], 16, i);
+  }
+  if (warp.observe)
+    observe(warp, in, addresses, warp.mask, 16, in->space ? SpaceKind::shared : SpaceKind::global, AccessKind::atomic);
+  if (in->space) {
+    for (auto& address : addresses) address += reinterpret_cast<u64>(warp.block->shared);
+  } else if (!resolve_lanes(warp, in, addresses, 16, AccessKind::atomic)) {
+    return nullptr;
+  }
+  for (u32 rest = warp.mask; rest; rest &= rest - 1) {
+    const int i = __builtin_ctz(rest);
+    auto* place = reinterpret_cast<Word*>(addresses[i]);
+    Word b, c, old, seen = 0;
+    std::memcpy(&b, warp.regs + in->b + 16 * i, 16);
+    std::memcpy(&c, warp.regs + (in->kind ? in->c : in->b) + 16 * i, 16);
+    do {
+      old = seen;
+      seen = __sync_val_compare_and_swap(place, in->kind ? b : old, c);
+    } while (in->kind == 0 && seen != old);
+    if (in->d != kFull) std::memcpy(warp.regs + in->d + 16 * i, &seen, 16);
+  }
+  if (warp.observe && !in->space) observe_acquired(warp);
+  return in + 1;
+}
+
 }  // namespace
 
 void* atomic_operation(const std::string& key, u32& bytes) {
@@ -146,6 +182,7 @@ void add_atomic(HandlerTable& table) {
   table["atom.2"] = atomic<u16>;
   table["atom.4"] = atomic<u32>;
   table["atom.8"] = atomic<u64>;
+  table["atom.16"] = wide_atomic;
 }
 
 }  // namespace tweedie::vgpu

@@ -161,6 +161,30 @@ const Inst* unpack(Warp& warp, const Inst* in) {  // mov.b64 {x, y}, a: destinat
   }
   return in + 1;
 }
+// 128 bits: only moved, packed and unpacked.
+struct Wide {
+  u64 low, high;
+};
+const Inst* move_wide(Warp& warp, const Inst* in) {
+  for (int i = 0; i < kLanes; ++i)
+    if (warp.mask >> i & 1) reg<Wide>(warp, in->d)[i] = reg<Wide>(warp, in->a)[i];
+  return in + 1;
+}
+const Inst* pack_wide(Warp& warp, const Inst* in) {
+  for (int i = 0; i < kLanes; ++i)
+    if (warp.mask >> i & 1) reg<Wide>(warp, in->d)[i] = {reg<u64>(warp, in->a)[i], reg<u64>(warp, in->b)[i]};
+  return in + 1;
+}
+const Inst* unpack_wide(Warp& warp, const Inst* in) {
+  for (int i = 0; i < kLanes; ++i) {
+    if (!(warp.mask >> i & 1)) continue;
+    const Wide value = reg<Wide>(warp, in->a)[i];
+    if (in->list[0] != kFull) reg<u64>(warp, in->list[0])[i] = value.low;
+    if (in->list[1] != kFull) reg<u64>(warp, in->list[1])[i] = value.high;
+  }
+  return in + 1;
+}
+
 template <class Whole>
 const Inst* pack_bytes(Warp& warp, const Inst* in) {  // mov.b16 d, {a8, b8}: bytes in 16-bit registers
   alignas(64) Whole sum[kLanes] = {};
@@ -226,6 +250,9 @@ void add_bits(HandlerTable& table) {
   table["pack.b32"] = pack2;
   table["pack.b64"] = pack4;
   table["pack4.b64"] = pack64of16;
+  table["mov.b128"] = move_wide;
+  table["pack.b128"] = pack_wide;
+  table["unpack.b128"] = unpack_wide;
   table["pack.bytes.16"] = pack_bytes<u16>;
   table["pack.bytes.32"] = pack_bytes<u32>;
   table["unpack.bytes.16"] = unpack_bytes<u16>;

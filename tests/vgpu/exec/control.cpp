@@ -95,23 +95,27 @@ const Inst* leave_kernel(Warp& warp, const Inst* in) {
   return warp.mask ? in + 1 : stop(warp, Stop::exited, in);
 }
 
+// A function's registers, for the lanes of a mask, out of the file or back.
+std::shared_ptr<std::vector<u8>> save(Warp& warp, const FunctionInfo& f) {
+  auto saved = std::make_shared<std::vector<u8>>();
+  for (const auto& part : f.parts) saved->insert(saved->end(), warp.regs + part.begin, warp.regs + part.end);
+  return saved;
+}
 void restore(Warp& warp, const Frame& frame, u32 mask) {
-  const FunctionInfo& f = warp.block->launch->program->functions[frame.function];
   const u8* from = frame.saved->data();
-  for (u32 at = f.frame_begin; at < f.frame_end;) {
-    if (at < f.begin16) {
-      u32& p = predicate(warp, at);
-      u32 old;
-      std::memcpy(&old, from + (at - f.frame_begin), 4);
-      p = (p & ~mask) | (old & mask);
-      at += 4;
-      continue;
+  const FunctionInfo& f = warp.block->launch->program->functions[frame.function];
+  for (int type = 0; type < kClasses; ++type)
+    for (u32 at = f.parts[type].begin; at < f.parts[type].end; at += kSlotBytes[type], from += kSlotBytes[type]) {
+      if (type == 0) {
+        u32& p = predicate(warp, at);
+        u32 old;
+        std::memcpy(&old, from, 4);
+        p = (p & ~mask) | (old & mask);
+        continue;
+      }
+      const u32 bytes = kSlotBytes[type] / kLanes;
+      for_lanes(mask, [&](u32 i) { std::memcpy(warp.regs + at + i * bytes, from + i * bytes, bytes); });
     }
-    const u32 bytes = at < f.begin32 ? 2 : at < f.begin64 ? 4 : 8;
-    for (int i = 0; i < kLanes; ++i)
-      if (mask >> i & 1) std::memcpy(warp.regs + at + i * bytes, from + (at - f.frame_begin) + i * bytes, bytes);
-    at += bytes * kLanes;
-  }
 }
 
 const Inst* return_from(Warp& warp, const Inst* in) {
@@ -135,8 +139,7 @@ const Inst* enter(Warp& warp, const Inst* in, u32 callee_index) {
   frame.back = static_cast<u32>(in + 1 - program.code.data());
   frame.local = warp.local;
   frame.function = in->extra;
-  if (caller.cycle && caller.cycle == callee.cycle)
-    frame.saved = std::make_shared<std::vector<u8>>(warp.regs + caller.frame_begin, warp.regs + caller.frame_end);
+  if (caller.cycle && caller.cycle == callee.cycle) frame.saved = save(warp, caller);
   warp.local += caller.local_bytes;
   u32 end = warp.local_stride;
   if (program.allocates) {

@@ -124,13 +124,19 @@ struct Special {
   SpecialKind kind;
 };
 
+// Classes of registers: predicates, then 16, 32, 64 and 128 bits; and the bytes of one for a warp.
+constexpr int kClasses = 5;
+constexpr u32 kSlotBytes[kClasses] = {4, 64, 128, 256, 512};
+
 struct FunctionInfo {
   std::string name;
-  u32 start = 0;                              // instruction number
-  u32 local_bytes = 0;                        // of its frame
-  u32 frame_begin = 0, frame_end = 0;         // its part of the register file
-  u32 begin16 = 0, begin32 = 0, begin64 = 0;  // predicates come first, then 16-, 32- and 64-bit registers
-  u32 cycle = 0;                              // functions that can call one another share a number that is not 0
+  u32 start = 0;        // instruction number
+  u32 local_bytes = 0;  // of its frame
+  struct Part {
+    u32 begin = 0, end = 0;
+  };
+  Part parts[kClasses];  // of the register file, by class
+  u32 cycle = 0;         // functions that can call one another share a number that is not 0
 };
 
 // A decoded kernel with every function that it reaches.

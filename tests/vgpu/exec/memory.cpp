@@ -319,6 +319,32 @@ const Inst* load_parameter(Warp& warp, const Inst* in) {
   return in + 1;
 }
 
+// 16 bytes of a 128-bit register.
+template <bool Load, class Index>
+const Inst* move_wide(Warp& warp, const Inst* in, const Where<Index>& at) {
+  for (u32 rest = warp.mask; rest; rest &= rest - 1) {
+    const int i = __builtin_ctz(rest);
+    u8* memory = at.base + at.index[i];
+    u8* value = warp.regs + in->d + 16 * i;
+    std::memcpy(Load ? value : memory, Load ? memory : value, 16);
+  }
+  if (Load && in->ordering && warp.observe) observe_acquired(warp);
+  return in + 1;
+}
+template <bool Load, class Index>
+const Inst* wide(Warp& warp, const Inst* in) {
+  Where<Index> at;
+  if (in->count > 1) return fault(warp, in, FaultKind::unsupported, 0, "a vector of 128-bit elements");
+  if (!locate < Load ? AccessKind::load : AccessKind::store > (warp, in, 16, at)) return nullptr;
+  return move_wide<Load>(warp, in, at);
+}
+template <bool Load>
+const Inst* wide_local(Warp& warp, const Inst* in) {
+  Where<u64> at;
+  if (!locate_local(warp, in, 16, at)) return nullptr;
+  return move_wide<Load>(warp, in, at);
+}
+
 template <u32 Bytes, class W>
 void add_pair(HandlerTable& table, const std::string& key) {
   table["ld.global." + key] = load_global<Bytes, W>;
@@ -343,6 +369,12 @@ void add_memory(HandlerTable& table) {
   add_pair<4, u32>(table, "4.32");
   add_pair<4, u64>(table, "4.64");
   add_pair<8, u64>(table, "8.64");
+  table["ld.global.16.128"] = wide<true, u64>;
+  table["st.global.16.128"] = wide<false, u64>;
+  table["ld.shared.16.128"] = wide<true, u32>;
+  table["st.shared.16.128"] = wide<false, u32>;
+  table["ld.local.16.128"] = wide_local<true>;
+  table["st.local.16.128"] = wide_local<false>;
 }
 
 }  // namespace tweedie::vgpu::VGPU_ISA
