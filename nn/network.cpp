@@ -19,25 +19,11 @@ Precision parse_precision(std::string_view name) {
   throw UsageError(fmt::format("precision '{}': expected float32 or bfloat16", name));
 }
 
-void require_precision(Precision precision, Device device) {
-  if (precision == Precision::bfloat16 && device.kind != DeviceKind::cuda)
-    throw UsageError(
-        fmt::format("bfloat16 compute has no {} implementation in this build: use --precision float32 or --device cuda",
-                    device.kind == DeviceKind::cpu ? "CPU" : name_of(device.kind)));
-}
-
 void set_default_precision(Precision precision) {
   default_precision = precision;
 }
 
-Network::Network(Device device) : Module(device), precision_(default_precision) {
-  require_precision(precision_, device);
-}
-
-void Network::set_precision(Precision precision) {
-  require_precision(precision, device());
-  precision_ = precision;
-}
+Network::Network(Device device) : Module(device), precision_(default_precision) {}
 
 Tensor Network::forward(const Tensor& x, const Tensor& timesteps, const Tensor& labels, ForwardContext& context) {
   if (precision_ == Precision::float32) return evaluate(x, timesteps, labels, context);

@@ -16,8 +16,6 @@ enum class Precision : std::uint8_t { float32, bfloat16 };
 std::string_view name_of(Precision precision);
 /// "float32" or "bfloat16"; throws UsageError for anything else.
 Precision parse_precision(std::string_view name);
-/// Throws UsageError where nothing computes in this precision on the device.
-void require_precision(Precision precision, Device device);
 /// What networks that are built from here on compute in, on this process: float32 until a program asks for another.
 void set_default_precision(Precision precision);
 
@@ -30,8 +28,7 @@ class Network : public Module {
   /// x (N, H, W, C), timesteps (N) floating, labels int64 (N) or undefined: (N, H, W, C_out). The result and the taps
   /// have the dtype of x, whatever the precision.
   Tensor forward(const Tensor& x, const Tensor& timesteps, const Tensor& labels, ForwardContext& context);
-  /// Throws UsageError where the device has no kernels for it.
-  void set_precision(Precision precision);
+  void set_precision(Precision precision) { precision_ = precision; }
   Precision precision() const { return precision_; }
 
   /// The text of config.json that rebuilds this network ("_class_name" says which).

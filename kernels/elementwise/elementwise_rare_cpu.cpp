@@ -187,8 +187,8 @@ void fill_value_cpu(Stream&, const FillValue& arguments) {
 }
 
 const bool registered = unary_backward.implement(DeviceKind::cpu, &unary_backward_cpu) &&
-                        fill_value.implement(DeviceKind::cpu, &fill_value_cpu) &&
-                        cast.implement(DeviceKind::cpu, &cast_cpu);
+                        fill_value.implement(DeviceKind::cpu, &fill_value_cpu, Bfloat16Operands::as_stored) &&
+                        cast.implement(DeviceKind::cpu, &cast_cpu, Bfloat16Operands::as_stored);
 
 }  // namespace
 }  // namespace tweedie

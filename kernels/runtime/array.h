@@ -5,10 +5,15 @@
 
 namespace tweedie {
 
+struct Array;
+
+/// nullptr, what an absent operand holds; in passing, operand_offsets() learns where a default-constructed one stands.
+void* absent_operand(Array* array);
+
 /// What a kernel sees of its operands: a dense row-major array that somebody else owns. A default-constructed Array
 /// stands for an optional operand that is absent.
 struct Array {
-  void* data = nullptr;
+  void* data = absent_operand(this);
   Shape shape;
   DType dtype = DType::float32;
 

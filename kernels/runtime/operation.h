@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/runtime/array.h"
+#include "kernels/runtime/operands.h"
 #include "kernels/runtime/stream.h"
 #include "kernels/runtime/validation.h"
 
@@ -38,6 +39,10 @@ struct Work {
 };
 Work& work_done();  // of this process; operations are called from one thread
 
+/// What an implementation on the cpu wants of bfloat16 operands: float32 copies, from which results are rounded once it
+/// is done, or the operands themselves.
+enum class Bfloat16Operands : std::uint8_t { widened, as_stored };
+
 /// One kernel entry point: a contract and an implementation for each device. The contract is the operation's header:
 /// `Arguments` and, for it, three functions: `void validate(const Arguments&)` throws Error on operands that do not
 /// fit, `double flops(const Arguments&)` and `double bytes_moved(const Arguments&)` are the floating-point operations
@@ -64,27 +69,37 @@ class Operation final : public OperationBase {
     work_done().bytes += bytes_moved(arguments);
     if (stream.device().kind == DeviceKind::cuda && validating()) [[unlikely]]
       run_beside_cpu(stream, arguments);
+    else if (stream.device().kind == DeviceKind::cpu)
+      run_on_cpu(stream, arguments);
     else
       function(stream, arguments);
   }
-  bool implement(DeviceKind kind, Function function) {
+  bool implement(DeviceKind kind, Function function, Bfloat16Operands on_cpu = Bfloat16Operands::widened) {
     functions_[static_cast<int>(kind)] = function;
+    if (kind == DeviceKind::cpu) bfloat16_on_cpu_ = on_cpu;
     return enlist(this);
   }
   bool implemented_on(DeviceKind kind) const override { return functions_[static_cast<int>(kind)] != nullptr; }
 
  private:
+  void run_on_cpu(Stream& stream, const Arguments& arguments) const {
+    const Function function = functions_[static_cast<int>(DeviceKind::cpu)];
+    if (bfloat16_on_cpu_ == Bfloat16Operands::as_stored || !has_bfloat16(arguments)) return function(stream, arguments);
+    WideOperands wide(stream);
+    function(stream, wide.widened(arguments));
+    wide.round();
+  }
   void run_beside_cpu(Stream& stream, const Arguments& arguments) const {
     HostMirror mirror(stream);
     const Arguments on_host = mirror.on_host(arguments);
     functions_[static_cast<int>(DeviceKind::cuda)](stream, arguments);
-    const Function cpu = functions_[static_cast<int>(DeviceKind::cpu)];
-    if (cpu == nullptr) fail_unimplemented(DeviceKind::cpu);
-    cpu(default_stream({DeviceKind::cpu, 0}), on_host);
+    if (!implemented_on(DeviceKind::cpu)) fail_unimplemented(DeviceKind::cpu);
+    run_on_cpu(default_stream({DeviceKind::cpu, 0}), on_host);
     mirror.compare(name());
   }
 
   Function functions_[device_kinds] = {};
+  Bfloat16Operands bfloat16_on_cpu_ = Bfloat16Operands::widened;
 };
 
 }  // namespace tweedie

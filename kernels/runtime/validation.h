@@ -1,14 +1,11 @@
 #pragma once
 
-#include <cstring>
 #include <memory>
 #include <span>
 #include <string_view>
-#include <type_traits>
 #include <vector>
 
-#include "kernels/runtime/array.h"
-#include "kernels/runtime/stream.h"
+#include "kernels/runtime/operands.h"
 
 namespace tweedie {
 
@@ -24,12 +21,11 @@ class HostMirror {
 
   /// `arguments` with every array's data on the host.
   template <class Arguments>
-  Arguments on_host(const Arguments& arguments) {
-    Arguments copy = arguments;
-    if constexpr (requires { copy.arrays; }) copy.arrays = on_host(copy.arrays);
-    if constexpr (requires { copy.tensors; }) copy.tensors = on_host(copy.tensors);
-    redirect(reinterpret_cast<std::byte*>(&copy), sizeof(Arguments));
-    return copy;
+  Arguments on_host(Arguments arguments) {
+    if constexpr (requires { arguments.arrays; }) arguments.arrays = on_host(arguments.arrays);
+    if constexpr (requires { arguments.tensors; }) arguments.tensors = on_host(arguments.tensors);
+    redirect(arguments);
+    return arguments;
   }
 
   /// Throws Error at the first array whose values on the device differ from those on the host.
@@ -44,17 +40,20 @@ class HostMirror {
   template <class Element>
   std::span<const Element> on_host(std::span<const Element> elements) {
     const auto copies = std::make_shared<std::vector<Element>>(elements.begin(), elements.end());
-    redirect(reinterpret_cast<std::byte*>(copies->data()), elements.size_bytes());
+    for (Element& element : *copies) redirect(element);
     kept_.push_back(copies);
     return *copies;
   }
-  /// Arguments are made of Arrays and plain numbers, so a word that is an address in device memory starts an Array.
-  void redirect(std::byte* object, std::size_t bytes);
+  void redirect(Array& operand);
+  template <class Arguments>
+  void redirect(Arguments& arguments) {
+    for (const std::size_t offset : operand_offsets<Arguments>()) redirect(operand_at(&arguments, offset));
+  }
   std::byte* host_address(const std::byte* device);
 
   Stream& stream_;
   std::vector<std::unique_ptr<Block>> blocks_;
-  std::vector<Array> arrays_;  // on the device; a bfloat16 one is followed by its float32 copy on the host
+  std::vector<Array> arrays_;  // on the device
   std::vector<std::shared_ptr<void>> kept_;
 };
 

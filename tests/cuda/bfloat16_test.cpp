@@ -5,7 +5,6 @@
 
 #include "kernels/bfloat16_cases.h"
 #include "kernels/runtime/cuda_choices.h"
-#include "kernels/runtime/operation.h"
 #include "tests/cuda/mutation.h"
 #include "tests/cuda/options.h"
 #include "tests/kernels/parity.h"
@@ -50,21 +49,6 @@ TEST_P(Bfloat16, AgreesWithReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Quick, Bfloat16, testing::ValuesIn(quick_cases()), name_of_parameter);
-
-TEST(Bfloat16Operations, AreAllButThoseThatStayFloat32) {
-  std::set<std::string_view> listed = float32_operations();
-  for (const Bfloat16Operation& operation : bfloat16_operations()) {
-    EXPECT_TRUE(listed.insert(operation.name).second) << operation.name << " is listed twice";
-    // A name that no operand has would be a slip of the pen.
-    std::set<std::string_view> unknown = operation.float32;
-    for (const OperationCase& operation_case : all_cases())
-      if (operation_case.operation == operation.name)
-        for (const Operand& operand : operation_case.operands) unknown.erase(operand.name);
-    for (const std::string_view operand : unknown) ADD_FAILURE() << operation.name << " has no operand " << operand;
-  }
-  for (const OperationBase* operation : all_operations())
-    EXPECT_TRUE(listed.contains(operation->name())) << operation->name() << " is in neither list";
-}
 
 }  // namespace
 }  // namespace tweedie::testing_tools

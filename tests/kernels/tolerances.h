@@ -96,6 +96,14 @@ inline constexpr Tolerance tolerances[] = {
      .epsilons = 16,
      .scale = Scale::largest,
      .reason = "4099 terms in one running sum where there are no vectors: measured 10.1 epsilons"},
+    {.operation = "layer_norm_backward",
+     .quantity = "mean",
+     .epsilons = 8,
+     .scale = Scale::largest,
+     .absolute = 0x1p-24,
+     .reason =
+         "a mean near 0 of values of order one: bfloat16 values between two powers of two are all rounded the same "
+         "way when the centre is taken from them. Measured 0.99 times 2^-24"},
     // Everything else: a few roundings of the output's largest element.
     {.operation = "*", .quantity = "*", .epsilons = 8, .scale = Scale::largest},
 };

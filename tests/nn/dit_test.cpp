@@ -128,11 +128,7 @@ TEST(DiT, NamesWhatIsWrongWithItsInputs) {
               HasSubstr("not conditioned"));
 }
 
-TEST(Networks, ComputeInBfloat16OnCudaAlone) {
-  const auto network = load_network(testing::golden("dit_plain"));
-  EXPECT_THAT(message_of([&] { network->set_precision(Precision::bfloat16); }),
-              HasSubstr("bfloat16 compute has no CPU implementation in this build: use --precision float32"));
-  EXPECT_EQ(network->precision(), Precision::float32);
+TEST(Networks, PrecisionIsFloat32OrBfloat16) {
   EXPECT_THAT(message_of([] { parse_precision("float16"); }), HasSubstr("expected float32 or bfloat16"));
 }
 
