@@ -150,17 +150,26 @@ TEST_P(CudaTraining, ThreeStepsEqualThoseOfTheCpu) {
   expect_steps_of_the_cpu();
 }
 
-// Both round the same activations to 8 bits, some ten times one after another; a sum in another order now and then
-// falls on the other side of a tie.
+// Both round the same activations to 8 bits, some ten times one after another; where a sum in another order falls on
+// the other side of a tie, one of them is a unit off. Attention alone rounds more on cuda: the probabilities. It tells
+// in the U-Net; in the DiT's first steps its gates, which start at zero, hide it.
 TEST_P(CudaTraining, ThreeStepsInBfloat16FollowThoseOfTheCpu) {
   const Trained expected = train(GetParam(), cpu, false, 0, Precision::bfloat16);
   const Trained got = train(GetParam(), cuda, false, 0, Precision::bfloat16);
   const Trained unrounded = train(GetParam(), cpu, false);
+  const bool attends = GetParam() == &make_unet;
+  const double of_loss = attends ? 0x1p-11 : 1e-6, of_norm = attends ? 0x1p-9 : 1e-5,
+               of_steps = attends ? 0x1p-6 : 1e-4;
   ASSERT_EQ(got.losses.size(), 3u);
+  double losses = 0.0, norms = 0.0;
   for (std::size_t step = 0; step < 3; ++step) {
-    EXPECT_NEAR(got.losses[step], expected.losses[step], 0x1p-9 * expected.losses[step]) << "step " << step;
-    EXPECT_NEAR(got.norms[step], expected.norms[step], 0x1p-8 * expected.norms[step]) << "step " << step;
+    losses = std::max(losses, std::abs(got.losses[step] / expected.losses[step] - 1.0));
+    norms = std::max(norms, std::abs(got.norms[step] / expected.norms[step] - 1.0));
   }
+  EXPECT_LT(losses, of_loss);
+  EXPECT_LT(norms, of_norm);
+  RecordProperty("relative_difference_of_losses", fmt::format("{:.2e}", losses));
+  RecordProperty("relative_difference_of_norms", fmt::format("{:.2e}", norms));
   EXPECT_NE(got.losses, unrounded.losses) << "nothing was rounded";
   // The steps taken, as a whole: the size of their difference over their own.
   std::vector<float> start;
@@ -171,8 +180,8 @@ TEST_P(CudaTraining, ThreeStepsInBfloat16FollowThoseOfTheCpu) {
     moved += std::pow(static_cast<double>(expected.weights[i]) - start[i], 2);
     apart += std::pow(static_cast<double>(got.weights[i]) - expected.weights[i], 2);
   }
-  EXPECT_LT(std::sqrt(apart / moved), 0x1p-5);
-  RecordProperty("relative_difference_of_steps", std::to_string(std::sqrt(apart / moved)));
+  EXPECT_LT(std::sqrt(apart / moved), of_steps);
+  RecordProperty("relative_difference_of_steps", fmt::format("{:.2e}", std::sqrt(apart / moved)));
   const Trained graph = train(GetParam(), cuda, true, 4, Precision::bfloat16);
   const Trained eager = train(GetParam(), cuda, false, 4, Precision::bfloat16);
   EXPECT_EQ(graph.weights, eager.weights);

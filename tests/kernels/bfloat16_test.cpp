@@ -84,8 +84,8 @@ TEST(Operands, ShareACopyWhereTheyAreOneArrayAndKeepTheBitsOfWhatIsNotWritten) {
   auto* written = widened.y.as<float>();
   written[0] = 1.0f + 0x1p-8f;  // halfway: to even
   written[1] = 1.0f + 0x1p-8f + 0x1p-20f;
-  written[2] = -3.4e38f;                             // beyond the largest
-  written[3] = std::bit_cast<float>(0x7f800001u);    // a NaN of the last place alone
+  written[2] = -3.4e38f;                           // beyond the largest
+  written[3] = std::bit_cast<float>(0x7f800001u);  // a NaN of the last place alone
   wide.round();
   EXPECT_EQ(values[0], 0x3f80);
   EXPECT_EQ(values[1], 0x3f81);
