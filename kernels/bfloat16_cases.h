@@ -27,7 +27,7 @@ inline const std::vector<Bfloat16Operation>& bfloat16_operations() {
       {"cast", {"y"}},
       {"conv2d_forward"},
       {"conv2d_data_gradient"},
-      {"conv2d_filter_gradient"},
+      {"conv2d_filter_gradient", {"grad_weight", "grad_bias"}},
       {"copy_slice"},
       {"dropout"},
       {"embedding_lookup", {"table"}},
@@ -41,10 +41,10 @@ inline const std::vector<Bfloat16Operation>& bfloat16_operations() {
       {"layer_norm_forward", {"gamma", "beta", "scale", "shift", "mean", "rstd"}},
       {"layer_norm_backward",
        {"gamma", "beta", "scale", "shift", "mean", "rstd", "grad_gamma", "grad_beta", "grad_scale", "grad_shift"}},
-      {"matmul"},
+      {"matmul", {"wide_c"}},
       {"noise_images", {"images", "alpha", "sigma", "target_clean", "target_noise"}},
       {"permute"},
-      {"reduce"},
+      {"reduce", {"wide_y"}},
       {"scale_add"},
       {"sinusoidal_embedding", {"t"}},
       {"softmax_forward"},
@@ -68,19 +68,15 @@ inline const std::set<std::string_view>& float32_operations() {
   return operations;
 }
 
-/// The cases of all_cases() whose operations take bfloat16, with their activations in it.
-inline std::vector<OperationCase> bfloat16_cases() {
+/// Those of the cases whose operations take bfloat16, with their activations in it.
+inline std::vector<OperationCase> bfloat16_cases(std::vector<OperationCase> cases = all_cases()) {
   std::map<std::string_view, const Bfloat16Operation*> by_name;
   for (const Bfloat16Operation& operation : bfloat16_operations()) by_name[operation.name] = &operation;
-  std::vector<OperationCase> cases;
-  for (OperationCase& operation_case : all_cases()) {
-    const auto found = by_name.find(operation_case.operation);
-    if (found == by_name.end()) continue;
+  std::erase_if(cases, [&](const OperationCase& c) { return !by_name.contains(c.operation); });
+  for (OperationCase& operation_case : cases)
     for (Operand& operand : operation_case.operands)
-      if (operand.dtype == DType::float32 && !found->second->float32.contains(operand.name))
+      if (operand.dtype == DType::float32 && !by_name[operation_case.operation]->float32.contains(operand.name))
         operand.dtype = DType::bfloat16;
-    cases.push_back(std::move(operation_case));
-  }
   return cases;
 }
 

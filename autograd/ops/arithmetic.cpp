@@ -3,6 +3,7 @@
 #include "autograd/ops/shape.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/reduction/reduction.h"
+#include "kernels/runtime/checks.h"
 
 namespace tweedie {
 namespace {
@@ -107,6 +108,12 @@ Tensor as_dtype(const Tensor& x, DType dtype) {
   return record("as_dtype", values(x, dtype), {x}, [values, from = x.dtype()](Backward& backward) {
     backward.give(0, values(backward.grad_output(), from));
   });
+}
+
+Tensor parameter_beside(const Tensor& x, std::string_view operation, const Tensor& parameter) {
+  if (!parameter.defined()) return {};
+  require_wide_dtype(operation, "a parameter", parameter.array(), x.array());
+  return as_dtype(parameter.detach(), x.dtype());
 }
 
 Tensor scale(const Tensor& x, double factor, double constant) {

@@ -107,11 +107,11 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose
 
 Tensor linear(const Tensor& x, const Tensor& given_weight, const Tensor& given_bias, const Tensor& residual) {
   require_linear(x, given_weight);
-  const Tensor weight = as_dtype(given_weight, x.dtype()), bias = as_dtype(given_bias, x.dtype());
+  const Tensor weight = parameter_beside(x, "linear", given_weight), bias = parameter_beside(x, "linear", given_bias);
   const Tensor y = linear_forward(x, weight, bias, residual, {});
   const std::int64_t rows = x.shape().count_between(0, x.rank() - 1), in = weight.size(1), out = weight.size(0);
-  return record("linear", y, {x, weight, bias, residual},
-                [x = x.detach(), weight = weight.detach(), rows, in, out](Backward& backward) {
+  return record("linear", y, {x, given_weight, given_bias, residual},
+                [x = x.detach(), weight, rows, in, out](Backward& backward) {
                   Stream& stream = x.stream();
                   const Array gradient = backward.grad_output().array(Shape{1, rows, out});
                   if (const auto place = backward.destination(0); place.array)
@@ -139,7 +139,8 @@ Tensor linear(const Tensor& x, const Tensor& given_weight, const Tensor& given_b
 Tensor activated_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, ActivationKind kind) {
   if (any_requires_grad({x, weight, bias})) return activation(linear(x, weight, bias), kind);
   require_linear(x, weight);
-  const Tensor y = linear_forward(x, as_dtype(weight, x.dtype()), as_dtype(bias, x.dtype()), {}, kind);
+  const Tensor y =
+      linear_forward(x, parameter_beside(x, "linear", weight), parameter_beside(x, "linear", bias), {}, kind);
   return record("linear", y, {x, weight, bias}, nullptr);
 }
 

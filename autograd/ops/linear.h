@@ -10,7 +10,8 @@ namespace tweedie {
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false);
 
 /// x weight' + bias + residual: x (..., in), weight (out, in), bias (out) or undefined, residual (..., out) or
-/// undefined; (..., out). Weight and bias are converted to the dtype of x, and their gradients back.
+/// undefined; (..., out). Weight and bias are float32 beside a bfloat16 x: they are rounded to it, their gradients are
+/// not.
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual = {});
 
 /// activation(linear(x, weight, bias), kind); one operation where no gradient is recorded, which would need the value

@@ -103,27 +103,30 @@ __device__ void add_weighted(const Sums& weights, SharedTile& right, int columns
   }
 }
 
-/// Writes a warp's rows of 64 channels, those that exist.
-__device__ void store_rows(bfloat16* to, const Heads<bfloat16>& heads, int head, int positions, int first_row,
-                           int first_channel, const Sums& sums) {
-  const int lane = threadIdx.x % 32;
+/// Writes 64 channels, those that exist, of a warp's rows of the tile from tile_row on. They pass through `staged`, of
+/// which the warp's rows are its own, and leave it by chunks in the order of memory.
+__device__ void store_rows(bfloat16* to, const Heads<bfloat16>& heads, int head, int positions, int tile_row,
+                           int first_channel, const Sums& sums, SharedTile& staged) {
+  const int lane = threadIdx.x % 32, first_row = threadIdx.x / 32 * warp_rows;
+  __syncwarp();  // what lay there has been read
+#pragma unroll
+  for (int half = 0; half < 2; ++half)
+#pragma unroll
+    for (int j = 0; j < column_tiles; ++j)
+      *reinterpret_cast<std::uint32_t*>(staged.chunk(first_row + lane / 4 + half * 8, j) + lane % 4 * 4) =
+          bfloat16_pair(sums[j][half * 2], sums[j][half * 2 + 1]);
+  __syncwarp();
   to += heads.place(positions, head);
-#pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const int row = first_row + lane / 4 + half * 8;
-    if (row >= positions) continue;
-#pragma unroll
-    for (int j = 0; j < column_tiles; ++j) {
-      const int channel = first_channel + j * 8 + lane % 4 * 2;
-      if (channel >= heads.channels) continue;
-      bfloat16* at = to + static_cast<std::int64_t>(row) * heads.row() + channel;
-      const float first = sums[j][half * 2], second = sums[j][half * 2 + 1];
-      if (heads.vector) {
-        *reinterpret_cast<std::uint32_t*>(at) = bfloat16_pair(first, second);
-      } else {
-        at[0] = __float2bfloat16_rn(first);
-        if (channel + 1 < heads.channels) at[1] = __float2bfloat16_rn(second);
-      }
+  for (int i = lane; i < warp_rows * row_chunks; i += 32) {
+    const int row = first_row + i / row_chunks, at = i % row_chunks, channel = first_channel + at * 8;
+    if (tile_row + row >= positions || channel >= heads.channels) continue;
+    const auto values = load<8>(reinterpret_cast<const bfloat16*>(staged.chunk(row, at)));
+    bfloat16* place = to + static_cast<std::int64_t>(tile_row + row) * heads.row() + channel;
+    if (heads.vector) {
+      store_global(place, values);
+    } else {
+      for (int k = 0; k < 8; ++k)
+        if (channel + k < heads.channels) place[k] = values[k];
     }
   }
 }
@@ -241,8 +244,8 @@ __global__ void __launch_bounds__(threads, groups == 1 ? 3 : 2) forward_kernel(c
   }
 #pragma unroll
   for (int g = 0; g < groups; ++g)
-    store_rows(heads.result, heads, part.head, heads.queries, part.first_row + first_row, part.first_channel + g * tile,
-               out[g]);
+    store_rows(heads.result, heads, part.head, heads.queries, part.first_row, part.first_channel + g * tile, out[g],
+               query_tile[0]);
 }
 
 /// grad_q: a block has a tile of queries and passes over the keys.
@@ -277,8 +280,8 @@ __global__ void __launch_bounds__(threads, 2) grad_q_kernel(const Heads<bfloat16
   }
 #pragma unroll
   for (int g = 0; g < groups; ++g)
-    store_rows(heads.result, heads, part.head, heads.queries, part.first_row + first_row, part.first_channel + g * tile,
-               grad[g]);
+    store_rows(heads.result, heads, part.head, heads.queries, part.first_row, part.first_channel + g * tile, grad[g],
+               left[0]);
 }
 
 /// grad_k and grad_v: a block has a tile of keys and passes over the queries.
@@ -295,24 +298,22 @@ __global__ void __launch_bounds__(threads, 2) grad_kv_kernel(const Heads<bfloat1
     all_products<2>({&k, &v}, part.first_row, {&q, &grad_out}, first_query, first_query > 0 && few, left, right,
                     first_row, sums);
 #pragma unroll
-    for (int j = 0; j < column_tiles; ++j)
+    for (int j = 0; j < column_tiles; ++j) {
+      const int query = first_query + j * 8 + lane % 4 * 2;
+      const auto log_sum_exp = load_statistics<2>(heads.statistics(heads.log_sum_exp, part.head), query, heads.queries);
+      const auto delta = load_statistics<2>(heads.statistics(heads.delta, part.head), query, heads.queries);
 #pragma unroll
-      for (int column = 0; column < 2; ++column) {
-        const int query = first_query + j * 8 + lane % 4 * 2 + column;
-        const std::int64_t at = static_cast<std::int64_t>(part.head) * heads.queries + min(query, heads.queries - 1);
-        const float log_sum_exp = heads.log_sum_exp[at], delta = heads.delta[at];
-#pragma unroll
-        for (int c = column; c < 4; c += 2) {
-          const ScoreGradient score(heads.scale, sums[0][j][c], sums[1][j][c], log_sum_exp, delta);
-          sums[0][j][c] = query < heads.queries ? score.probability : 0.0f;
-          sums[1][j][c] = query < heads.queries ? score.gradient : 0.0f;
-        }
+      for (int c = 0; c < 4; ++c) {
+        const ScoreGradient score(heads.scale, sums[0][j][c], sums[1][j][c], log_sum_exp[c % 2], delta[c % 2]);
+        sums[0][j][c] = query + c % 2 < heads.queries ? score.probability : 0.0f;
+        sums[1][j][c] = query + c % 2 < heads.queries ? score.gradient : 0.0f;
       }
+    }
     add_all_weighted<1>(sums[0], grad_out, first_query, part.first_channel, few, right[1], grad_v);
     add_all_weighted<1>(sums[1], q, first_query, part.first_channel, few, right[0], grad_k);
   }
-  store_rows(heads.grad_k, heads, part.head, heads.keys, part.first_row + first_row, part.first_channel, grad_k[0]);
-  store_rows(heads.grad_v, heads, part.head, heads.keys, part.first_row + first_row, part.first_channel, grad_v[0]);
+  store_rows(heads.grad_k, heads, part.head, heads.keys, part.first_row, part.first_channel, grad_k[0], left[0]);
+  store_rows(heads.grad_v, heads, part.head, heads.keys, part.first_row, part.first_channel, grad_v[0], left[1]);
 }
 
 constexpr Kernels<bfloat16> kernels{.threads = threads,

@@ -103,6 +103,7 @@ __global__ void __launch_bounds__(threads, groups == 1 ? 2 : 1) attention_forwar
   const Columns v = heads.columns(heads.v, heads.keys, part.head);
   Sums out[groups] = {};
   float maximum[4], normaliser[4];
+  Pack<float, 4> log_sum_exp;
   for (int i = 0; i < 4; ++i) maximum[i] = -INFINITY, normaliser[i] = 0.0f;
   for (int first_key = 0; first_key < heads.keys; first_key += tile) {
     Sums scores = {};
@@ -140,10 +141,10 @@ __global__ void __launch_bounds__(threads, groups == 1 ? 2 : 1) attention_forwar
     for (int g = 0; g < groups; ++g)
 #pragma unroll
       for (int j = 0; j < 4; ++j) out[g][0][0][i][j] /= normaliser[i];
-    const int row = part.first_row + m + i;
-    if (part.first_channel == 0 && n == 0 && row < heads.queries)
-      heads.log_sum_exp[static_cast<std::int64_t>(part.head) * heads.queries + row] = maximum[i] + logf(normaliser[i]);
+    log_sum_exp[i] = maximum[i] + logf(normaliser[i]);
   }
+  if (part.first_channel == 0 && n == 0)
+    store_statistics(heads.statistics(heads.log_sum_exp, part.head), part.first_row + m, heads.queries, log_sum_exp);
   store_rows<groups>(heads.result, heads, part, heads.queries, m, n, out);
 }
 
@@ -159,13 +160,9 @@ __global__ void __launch_bounds__(threads, groups == 1 ? 2 : 1) attention_grad_q
   const Rows grad_out = heads.rows(heads.grad_out, heads.queries, part.head);
   const Rows v = heads.rows(heads.v, heads.keys, part.head);
   const Columns k_columns = heads.columns(heads.k, heads.keys, part.head);
-  float log_sum_exp[4], delta[4];
-  for (int i = 0; i < 4; ++i) {
-    const int row = min(part.first_row + m + i, heads.queries - 1);
-    const std::int64_t at = static_cast<std::int64_t>(part.head) * heads.queries + row;
-    log_sum_exp[i] = heads.log_sum_exp[at];
-    delta[i] = heads.delta[at];
-  }
+  const auto log_sum_exp =
+      load_statistics<4>(heads.statistics(heads.log_sum_exp, part.head), part.first_row + m, heads.queries);
+  const auto delta = load_statistics<4>(heads.statistics(heads.delta, part.head), part.first_row + m, heads.queries);
   Sums grad[groups] = {};
   for (int first_key = 0; first_key < heads.keys; first_key += tile) {
     Sums scores = {}, products = {};
@@ -202,16 +199,17 @@ __global__ void __launch_bounds__(threads, 1) attention_grad_kv_kernel(const Hea
     Sums scores = {}, products = {};
     gemm::simt_accumulate<Tile>(k, part.first_row, q, first_query, 0, heads.channels, m, n, shared, scores);
     gemm::simt_accumulate<Tile>(v, part.first_row, grad_out, first_query, 0, heads.channels, m, n, shared, products);
+    const auto log_sum_exp =
+        load_statistics<4>(heads.statistics(heads.log_sum_exp, part.head), first_query + n, heads.queries);
+    const auto delta = load_statistics<4>(heads.statistics(heads.delta, part.head), first_query + n, heads.queries);
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      const int query = first_query + n + j;
-      const std::int64_t at = static_cast<std::int64_t>(part.head) * heads.queries + min(query, heads.queries - 1);
-      const float log_sum_exp = heads.log_sum_exp[at], delta = heads.delta[at];
+      const bool exists = first_query + n + j < heads.queries;
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        const ScoreGradient score(heads.scale, scores[0][0][i][j], products[0][0][i][j], log_sum_exp, delta);
-        scores[0][0][i][j] = query < heads.queries ? score.probability : 0.0f;
-        products[0][0][i][j] = query < heads.queries ? score.gradient : 0.0f;
+        const ScoreGradient score(heads.scale, scores[0][0][i][j], products[0][0][i][j], log_sum_exp[j], delta[j]);
+        scores[0][0][i][j] = exists ? score.probability : 0.0f;
+        products[0][0][i][j] = exists ? score.gradient : 0.0f;
       }
     }
     weights.store(m, n, scores);

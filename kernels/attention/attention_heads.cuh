@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <bit>
 
 #include "kernels/attention/attention.h"
 #include "kernels/matmul/gemm_plan.cuh"
@@ -26,6 +28,10 @@ struct Heads {
     return (static_cast<std::int64_t>(head / heads) * positions * heads + head % heads) * channels;
   }
   __device__ int row() const { return heads * channels; }
+  /// What log_sum_exp or delta holds for one pair of sample and head.
+  __device__ float* statistics(float* of_all, int head) const {
+    return of_all + static_cast<std::int64_t>(head) * queries;
+  }
 };
 
 /// Which pair of sample and head, tile of rows and channels a block has.
@@ -41,20 +47,82 @@ struct Part {
   }
 };
 
-/// delta = sum over channels of grad_out out, for each query and head; a warp a row.
-template <class T>
-__global__ void __launch_bounds__(256) delta_kernel(const Heads<T> heads, std::int64_t rows) {
-  const int lane = threadIdx.x % 32;
-  for (std::int64_t row = grid_thread() / 32; row < rows; row += grid_threads() / 32) {
-    const std::int64_t first = row * heads.channels;  // (N, T, heads) rows
-    float sum = 0.0f;
-    for (int d = lane; d < heads.channels; d += 32)
-      sum = fmaf(static_cast<float>(heads.grad_out[first + d]), static_cast<float>(heads.out[first + d]), sum);
-    sum = warp_sum(sum);
-    const std::int64_t head = row % heads.heads, position = row / heads.heads;
-    const std::int64_t sample = position / heads.queries, query = position % heads.queries;
-    if (lane == 0) heads.delta[(sample * heads.heads + head) * heads.queries + query] = sum;
+/// `count` neighbours of a head's statistics (one a query) from `query` on, moved at once where they may be. Past the
+/// last query stands the last again.
+template <int count>
+__device__ Pack<float, count> load_statistics(const float* of_head, int query, int queries) {
+  const float* from = of_head + query;
+  if (query + count <= queries && reinterpret_cast<std::uintptr_t>(from) % sizeof(Pack<float, count>) == 0)
+    return load<count>(from);
+  Pack<float, count> values;
+#pragma unroll
+  for (int i = 0; i < count; ++i) values[i] = of_head[min(query + i, queries - 1)];
+  return values;
+}
+template <int count>
+__device__ void store_statistics(float* of_head, int query, int queries, const Pack<float, count>& values) {
+  float* to = of_head + query;
+  if (query + count <= queries && reinterpret_cast<std::uintptr_t>(to) % sizeof(Pack<float, count>) == 0) {
+    store_global(to, values);
+    return;
   }
+#pragma unroll
+  for (int i = 0; i < count; ++i)
+    if (query + i < queries) to[i] = values[i];
+}
+
+/// What a block of the next kernel takes of a sample.
+inline constexpr int delta_threads = 256, delta_queries = 32, delta_heads = delta_threads / delta_queries;
+
+/// delta = sum over channels of grad_out out, for each query and head. Teams of `team` threads, a power of two, read
+/// rows in the order of memory, heads before queries; their sums change places in shared memory, so that neighbouring
+/// queries are stored together.
+template <class T, int width>
+__global__ void __launch_bounds__(delta_threads) delta_kernel(const Heads<T> heads, int samples, int team) {
+  __shared__ float sums[delta_heads][delta_queries + 4];
+  const int query_tiles = (heads.queries + delta_queries - 1) / delta_queries;
+  const int head_tiles = (heads.heads + delta_heads - 1) / delta_heads;
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % team;
+  for (std::int64_t job = blockIdx.x; job < std::int64_t{samples} * query_tiles * head_tiles; job += gridDim.x) {
+    const int first_head = static_cast<int>(job % head_tiles) * delta_heads;
+    const int first_query = static_cast<int>(job / head_tiles % query_tiles) * delta_queries;
+    const std::int64_t sample = job / head_tiles / query_tiles;
+    const int of_tile = min(delta_heads, heads.heads - first_head);
+    for (int first = 0; first < delta_queries * of_tile; first += delta_threads / team) {
+      const int row = first + thread / team, head = row % of_tile, query = row / of_tile;
+      const bool inside = query < delta_queries && first_query + query < heads.queries;
+      float sum = 0.0f;
+      if (inside) {
+        const std::int64_t at =
+            ((sample * heads.queries + first_query + query) * heads.heads + first_head + head) * heads.channels;
+        for (int channel = lane * width; channel < heads.channels; channel += team * width) {
+          const auto gradient = load_floats<width>(heads.grad_out + at + channel);
+          const auto value = load_floats<width>(heads.out + at + channel);
+#pragma unroll
+          for (int k = 0; k < width; ++k) sum = fmaf(gradient[k], value[k], sum);
+        }
+      }
+      for (int distance = team / 2; distance > 0; distance /= 2) sum += __shfl_xor_sync(all_lanes, sum, distance);
+      if (inside && lane == 0) sums[head][query] = sum;
+    }
+    __syncthreads();
+    const int head = thread / delta_queries, query = thread % delta_queries;
+    if (head < of_tile && first_query + query < heads.queries)
+      heads.delta[(sample * heads.heads + first_head + head) * heads.queries + first_query + query] = sums[head][query];
+    __syncthreads();
+  }
+}
+
+template <class T>
+void sum_delta(Stream& stream, std::string_view name, const Array& q, const Heads<T>& heads) {
+  constexpr int width = pack_width<T>;
+  const bool packed = heads.channels % width == 0 && aligned_16(heads.out, heads.grad_out);
+  const auto packs = static_cast<unsigned>(packed ? heads.channels / width : heads.channels);
+  const int team = static_cast<int>(std::min(32u, std::bit_ceil(packs)));
+  const std::int64_t jobs = q.shape[0] * ((heads.queries + delta_queries - 1) / delta_queries) *
+                            ((heads.heads + delta_heads - 1) / delta_heads);
+  launch(stream, {name, q.shape, blocks_for(stream, jobs * delta_threads), delta_threads},
+         packed ? &delta_kernel<T, width> : &delta_kernel<T, 1>, heads, static_cast<int>(q.shape[0]), team);
 }
 
 /// From scores and v . grad_out of one query and key: the probability and the gradient of the score.
@@ -127,10 +195,9 @@ void run_backward(Stream& stream, const AttentionBackward& arguments, const Kern
   heads.grad_k = arguments.grad_k.as<T>();
   heads.grad_v = arguments.grad_v.as<T>();
   heads.vector = heads.vector && aligned_16(heads.grad_out, heads.result, heads.grad_k, heads.grad_v);
-  const std::int64_t rows = arguments.log_sum_exp.count();
-  const Scratch delta(stream, static_cast<std::size_t>(rows) * sizeof(float));
+  const Scratch delta(stream, static_cast<std::size_t>(arguments.log_sum_exp.bytes()));
   heads.delta = delta.as<float>();
-  launch(stream, {name, arguments.q.shape, blocks_for(stream, rows * 32), 256}, &delta_kernel<T>, heads, rows);
+  sum_delta(stream, name, arguments.q, heads);
   launch_tiles<T>(stream, name, arguments.q, heads, heads.query_tiles, kernels.threads, kernels.grad_q[0],
                   kernels.grad_q[1], kernels.grad_q_groups);
   launch_tiles<T>(stream, name, arguments.q, heads, heads.key_tiles, kernels.threads, kernels.grad_kv[0],

@@ -32,7 +32,6 @@ void validate_shapes(const Named& named, const Conv2dGeometry& geometry) {
       conv2d_output_extent(x.shape[2], weight.shape[2], geometry.stride, geometry.pad_left, geometry.pad_right);
   require_shape(operation, y_name, y, Shape({x.shape[0], out_height, out_width, weight.shape[0]}));
   require(is_floating(x.dtype), "{}: {} is {}, expected a floating-point type", operation, x_name, name_of(x.dtype));
-  require_same_dtype(operation, weight_name, weight, x);
   require_same_dtype(operation, y_name, y, x);
 }
 
@@ -57,6 +56,7 @@ std::int64_t conv2d_output_extent(std::int64_t in, std::int64_t kernel, int stri
 void validate(const Conv2dForward& arguments) {
   const auto& [x, weight, bias, residual, y, geometry, activation] = arguments;
   validate_shapes({"conv2d_forward", "x", x, "weight", weight, "y", y}, geometry);
+  require_same_dtype("conv2d_forward", "weight", weight, x);
   require_optional_shape("conv2d_forward", "bias", bias, Shape({weight.shape[0]}));
   require_optional_shape("conv2d_forward", "residual", residual, y.shape);
   require_same_dtype("conv2d_forward", "bias", bias, x);
@@ -75,6 +75,7 @@ double bytes_moved(const Conv2dForward& arguments) {
 void validate(const Conv2dDataGradient& arguments) {
   const auto& [grad_y, weight, grad_x, geometry, write] = arguments;
   validate_shapes({"conv2d_data_gradient", "grad_x", grad_x, "weight", weight, "grad_y", grad_y}, geometry);
+  require_same_dtype("conv2d_data_gradient", "weight", weight, grad_x);
 }
 
 double flops(const Conv2dDataGradient& arguments) {
@@ -90,7 +91,8 @@ void validate(const Conv2dFilterGradient& arguments) {
   const auto& [x, grad_y, grad_weight, grad_bias, geometry, write] = arguments;
   validate_shapes({"conv2d_filter_gradient", "x", x, "grad_weight", grad_weight, "grad_y", grad_y}, geometry);
   require_optional_shape("conv2d_filter_gradient", "grad_bias", grad_bias, Shape({grad_weight.shape[0]}));
-  require_same_dtype("conv2d_filter_gradient", "grad_bias", grad_bias, x);
+  require_wide_dtype("conv2d_filter_gradient", "grad_weight", grad_weight, x);
+  require_wide_dtype("conv2d_filter_gradient", "grad_bias", grad_bias, x);
 }
 
 double flops(const Conv2dFilterGradient& arguments) {

@@ -42,7 +42,8 @@ double flops(const Conv2dDataGradient& arguments);
 double bytes_moved(const Conv2dDataGradient& arguments);
 extern Operation<Conv2dDataGradient> conv2d_data_gradient;
 
-/// grad_weight (write) the correlation of x and grad_y; grad_bias (O), optional, (write) the sum of grad_y.
+/// grad_weight (write) the correlation of x and grad_y; grad_bias (O), optional, (write) the sum of grad_y. Both are
+/// float32 beside bfloat16 operands: sums that are not rounded.
 struct Conv2dFilterGradient {
   Array x, grad_y, grad_weight, grad_bias;
   Conv2dGeometry geometry;

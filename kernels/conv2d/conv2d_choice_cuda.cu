@@ -97,6 +97,8 @@ const bool registered = conv2d_forward.implement(DeviceKind::cuda, [](Stream& st
 }) && conv2d_data_gradient.implement(DeviceKind::cuda, [](Stream& stream, const Conv2dDataGradient& arguments) {
   run(stream, arguments, &data_gradient_native, &data_gradient_cudnn);
 }) && conv2d_filter_gradient.implement(DeviceKind::cuda, [](Stream& stream, const Conv2dFilterGradient& arguments) {
+  // cuDNN would round sums of bfloat16 operands to bfloat16.
+  if (arguments.x.dtype == DType::bfloat16) return filter_gradient_native(stream, arguments);
   run(stream, arguments, &filter_gradient_native, &filter_gradient_cudnn);
 });
 

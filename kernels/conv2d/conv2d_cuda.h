@@ -13,7 +13,7 @@ void filter_gradient_native(Stream& stream, const Conv2dFilterGradient& argument
 
 /// By cuDNN, with deterministic algorithms that form sums of products in float32; TF32 only where it is asked for. In
 /// bfloat16 a forward convolution with bias and residual is rounded twice: their sum, and the result. Throws Error
-/// where the library cannot be used (library.h) or takes no such convolution.
+/// where the library cannot be used (library.h) or takes no such convolution: a filter gradient of bfloat16 operands.
 void forward_cudnn(Stream& stream, const Conv2dForward& arguments);
 void data_gradient_cudnn(Stream& stream, const Conv2dDataGradient& arguments);
 void filter_gradient_cudnn(Stream& stream, const Conv2dFilterGradient& arguments);

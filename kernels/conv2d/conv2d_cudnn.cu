@@ -294,7 +294,8 @@ void data_gradient_cudnn(Stream& stream, const Conv2dDataGradient& arguments) {
 
 void filter_gradient_cudnn(Stream& stream, const Conv2dFilterGradient& arguments) {
   const auto& [x, grad_y, grad_weight, grad_bias, geometry, write] = arguments;
-  require_type(x);
+  require(x.dtype == DType::float32, "conv2d: cuDNN has no filter gradient of {} operands whose result is float32",
+          name_of(x.dtype));
   if (any_empty(x, grad_weight, grad_y)) return filter_gradient_native(stream, arguments);
   const bool add = write == Write::accumulate;
   const Padded padded(stream, x, grad_weight, grad_y, geometry);

@@ -13,7 +13,7 @@ using Forward = gemm::Problem<PatchSource<T>, gemm::RowSource<T>, T>;
 template <class T>
 using DataGradient = gemm::Problem<PatchSource<T>, TapSource<T>, T>;
 template <class T>
-using FilterGradient = gemm::Problem<gemm::ColumnSource<T>, PixelSource<T>, T>;
+using FilterGradient = gemm::Problem<gemm::ColumnSource<T>, PixelSource<T>, float>;
 
 template <class T>
 const T* optional_data(const Array& array) {
@@ -172,11 +172,11 @@ FilterGradient<T> filter_gradient_problem(const Conv2dFilterGradient& arguments)
   b.inner = positions;
   b.vector = whole_chunks<T>(x);
   auto& c = problem.out;
-  c.c = gemm::elements<T>(grad_weight);
-  if (grad_bias) c.tail = gemm::elements<T>(grad_bias);
+  c.c = gemm::elements<float>(grad_weight);
+  if (grad_bias) c.tail = gemm::elements<float>(grad_bias);
   if (write == Write::accumulate) c.residual = c.c, c.tail_residual = c.tail;
   c.columns = filter;
-  c.vector = gemm::is_aligned<T>(c.c, filter);
+  c.vector = gemm::is_aligned<float>(c.c, filter);
   problem.extents = {.m = out, .n = columns, .k = positions};
   return problem;
 }

@@ -2,8 +2,7 @@
 
 #include <cuda_bf16.h>
 
-#include <algorithm>
-
+#include "kernels/reduction/reduction_cuda.h"
 #include "kernels/runtime/cuda.h"
 #include "kernels/runtime/kernel.cuh"
 
@@ -68,39 +67,6 @@ __global__ void crop_image_kernel(const T* padded, T* x, Frame frame, std::int64
   for_each_pack<1>(count, [=](auto, std::int64_t i) { x[i] = padded[frame.outer(i)]; });
 }
 
-constexpr int sum_columns = 32, sum_rows = 8;  // of a block's threads
-constexpr std::int64_t rows_a_slice = 1024;    // at least; a constant, so that sums do not depend on the device
-constexpr std::int64_t most_slices = 256;
-
-/// partial[slice, o]: the sums over the rows of one slice. Blocks are (tile of columns, slice).
-template <class T>
-__global__ void sum_slice_kernel(const T* grad_y, float* partial, std::int64_t rows, int columns,
-                                 std::int64_t rows_per_slice) {
-  __shared__ float sums[sum_rows][sum_columns + 1];
-  const int lane = static_cast<int>(threadIdx.x) % sum_columns, line = static_cast<int>(threadIdx.x) / sum_columns;
-  const int column = static_cast<int>(blockIdx.x) * sum_columns + lane;
-  const std::int64_t first = blockIdx.y * rows_per_slice, last = min(rows, first + rows_per_slice);
-  float sum = 0.0f;
-  if (column < columns)
-    for (std::int64_t row = first + line; row < last; row += sum_rows)
-      sum += static_cast<float>(grad_y[row * columns + column]);
-  sums[line][lane] = sum;
-  __syncthreads();
-  if (line > 0 || column >= columns) return;
-  for (int other = 1; other < sum_rows; ++other) sum += sums[other][lane];
-  partial[static_cast<std::int64_t>(blockIdx.y) * columns + column] = sum;
-}
-
-template <class T>
-__global__ void sum_partials_kernel(const float* partial, T* grad_bias, int slices, int columns, bool accumulate) {
-  for_each_pack<1>(columns, [=](auto, std::int64_t column) {
-    float sum = partial[column];
-    for (int slice = 1; slice < slices; ++slice) sum += partial[static_cast<std::int64_t>(slice) * columns + column];
-    if (accumulate) sum += static_cast<float>(grad_bias[column]);
-    grad_bias[column] = T(sum);
-  });
-}
-
 }  // namespace
 
 void seed_output(Stream& stream, const Array& bias, const Array& residual, const Array& y) {
@@ -132,21 +98,11 @@ void crop_image(Stream& stream, const Array& padded, const Array& x, const Conv2
 }
 
 void bias_gradient(Stream& stream, const Array& grad_y, const Array& grad_bias, Write write) {
-  with_type(grad_y, [&]<class T>(T) {
-    const std::int64_t rows = grad_y.shape.count_between(0, 3);
-    const auto columns = static_cast<int>(grad_y.shape[3]);
-    const std::int64_t slices = std::clamp<std::int64_t>(rows / rows_a_slice, 1, most_slices);
-    const std::int64_t rows_per_slice = (rows + slices - 1) / slices;
-    const Scratch partial(stream, static_cast<std::size_t>(slices * columns) * sizeof(float));
-    launch(stream,
-           {"conv2d_filter_gradient", grad_y.shape,
-            dim3(static_cast<unsigned>((columns + sum_columns - 1) / sum_columns), static_cast<unsigned>(slices)),
-            sum_columns * sum_rows},
-           &sum_slice_kernel<T>, data_of<T>(grad_y), partial.as<float>(), rows, columns, rows_per_slice);
-    launch(stream, {"conv2d_filter_gradient", grad_bias.shape, blocks_for(stream, columns), block_threads},
-           &sum_partials_kernel<T>, partial.as<float>(), data_of<T>(grad_bias), static_cast<int>(slices), columns,
-           write == Write::accumulate);
-  });
+  const std::int64_t channels = grad_y.shape[3];
+  reduce_on_cuda(stream, {.kind = ReduceKind::sum,
+                          .x = {grad_y.data, {1, grad_y.shape.count_between(0, 3), channels}, grad_y.dtype},
+                          .y = {grad_bias.data, {1, channels}, grad_bias.dtype},
+                          .write = write});
 }
 
 }  // namespace tweedie::conv2d_cuda

@@ -174,9 +174,9 @@ __device__ void multiply_add(float (&c)[4], const unsigned (&a)[4], unsigned b0,
 
 /// What follows the loop. Thread and block are asked for anew: nothing is carried through the loop in registers that
 /// can be found again after it.
-template <class Tile, class A, class B>
-__device__ void store_tile(const Problem<A, B, typename Tile::Element>& given,
-                           const float (&sums)[Tile::row_tiles][Tile::column_tiles][4], char* shared) {
+template <class Tile, class A, class B, class C>
+__device__ void store_tile(const Problem<A, B, C>& given, const float (&sums)[Tile::row_tiles][Tile::column_tiles][4],
+                           char* shared) {
   unsigned thread, block;
   asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
   asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(block));
@@ -194,15 +194,14 @@ __device__ void store_tile(const Problem<A, B, typename Tile::Element>& given,
   }
   __syncthreads();
   const BlockPlace place(given.extents, Tile::extent, static_cast<int>(block));
-  Output<typename Tile::Element> out = given.out;
+  Output<C> out = given.out;
   out.select(place.batch);
   store_sums<Tile::extent, Tile::extent, mma_threads, may_split(Tile::extent)>(
       staged, place.first_m, place.first_n, given.extents, out, given.partial + place.partial_offset(given.extents));
 }
 
-template <class Tile, class A, class B>
-__global__ void __launch_bounds__(mma_threads, 2)
-    mma_kernel(const __grid_constant__ Problem<A, B, typename Tile::Element> given) {
+template <class Tile, class A, class B, class C>
+__global__ void __launch_bounds__(mma_threads, 2) mma_kernel(const __grid_constant__ Problem<A, B, C> given) {
   extern __shared__ __align__(128) char shared[];
   using T = typename Tile::Element;
   const Extents extents = given.extents;
@@ -256,16 +255,17 @@ __global__ void __launch_bounds__(mma_threads, 2)
   store_tile<Tile>(given, sums, shared);
 }
 
-template <class T, class A, class B>
-void mma_gemm(Stream& stream, std::string_view operation, const Shape& shape, Problem<A, B, T> problem) {
+template <class A, class B, class C>
+void mma_gemm(Stream& stream, std::string_view operation, const Shape& shape, Problem<A, B, C> problem) {
+  using T = typename A::Element;
   const bool large = wants_large_tiles(problem.extents);
   run_split(stream, operation, shape, problem, large ? 128 : 64, [&](unsigned blocks) {
     if (large)
       launch(stream, {operation, shape, blocks, mma_threads, MmaTile<T, 128>::shared_bytes},
-             &mma_kernel<MmaTile<T, 128>, A, B>, problem);
+             &mma_kernel<MmaTile<T, 128>, A, B, C>, problem);
     else
       launch(stream, {operation, shape, blocks, mma_threads, MmaTile<T, 64>::shared_bytes},
-             &mma_kernel<MmaTile<T, 64>, A, B>, problem);
+             &mma_kernel<MmaTile<T, 64>, A, B, C>, problem);
   });
 }
 

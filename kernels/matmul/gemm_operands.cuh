@@ -111,9 +111,9 @@ struct Scatter {
   }
 };
 
-/// c = f(alpha product [+ bias] [+ residual]), f an activation or nothing; residual may be c itself. Columns from
-/// `columns` up go to `tail` instead (one of them: the bias gradient of a filter gradient), where `tail_residual` is
-/// added.
+/// c = f(alpha product [+ bias] [+ residual]), f an activation or nothing; residual may be c itself. T is the type of
+/// c, that of the operands or wider. Columns from `columns` up go to `tail` instead (one of them: the bias gradient of
+/// a filter gradient), where `tail_residual` is added.
 template <class T>
 struct Output {
   T* c = nullptr;
@@ -192,32 +192,41 @@ inline bool is_aligned(const void* data, std::int64_t stride, std::int64_t batch
 struct Extents {
   int m = 0, n = 0, k = 0;
   int batch = 1;   // independent products; sources and output are told which by select()
-  int splits = 1;  // parts of K, each summed into its own workspace (batch, split, M, N) and added in order afterwards
+  int splits = 1;  // parts of K, each summed into a workspace (batch, split, M, part_columns) and added in order after
   int k_per_split = 0;
+
+  /// N, up to whole packs of four.
+  __host__ __device__ int part_columns() const { return (n + 3) / 4 * 4; }
+  __host__ __device__ std::int64_t part_elements() const { return static_cast<std::int64_t>(m) * part_columns(); }
 };
 
-/// Adds the parts of a split product in order and finishes them; one thread an element.
+/// Adds the parts of a split product in order and finishes them, four columns a thread.
 template <class T>
 __global__ void __launch_bounds__(256) combine_splits_kernel(const float* partial, Extents extents, Output<T> given) {
-  const std::int64_t elements = static_cast<std::int64_t>(extents.m) * extents.n;
-  for (std::int64_t i = grid_thread(); i < extents.batch * elements; i += grid_threads()) {
+  const std::int64_t elements = extents.part_elements();
+  const int columns = extents.part_columns();
+  for (std::int64_t i = 4 * grid_thread(); i < extents.batch * elements; i += 4 * grid_threads()) {
     const int batch = static_cast<int>(i / elements);
     const std::int64_t element = i - batch * elements;
     const float* part = partial + batch * extents.splits * elements + element;
-    float sum = part[0];
-    for (int split = 1; split < extents.splits; ++split) sum += part[split * elements];
+    auto sums = load<4>(part);
+    for (int split = 1; split < extents.splits; ++split) {
+      const auto further = load<4>(part + split * elements);
+#pragma unroll
+      for (int j = 0; j < 4; ++j) sums[j] += further[j];
+    }
     Output<T> out = given;
     out.select(batch);
-    const int m = static_cast<int>(element / extents.n);
-    out.store(m, out.row(m), static_cast<int>(element % extents.n), sum);
+    const int m = static_cast<int>(element / columns);
+    out.store_four(m, out.row(m), static_cast<int>(element % columns), extents.n, sums);
   }
 }
 
-template <class A, class B, class T>
+template <class A, class B, class C>
 struct Problem {
   A a;
   B b;
-  Output<T> out;
+  Output<C> out;
   Extents extents;
   float* partial = nullptr;  // the workspace where splits > 1
 };

@@ -8,7 +8,8 @@
 // How a product is laid over the device's blocks.
 namespace tweedie::gemm {
 
-inline constexpr std::int64_t few_blocks = 96;    // fewer than a large device's multiprocessors
+inline constexpr std::int64_t multiprocessors = 108;  // of a large device, an A100
+inline constexpr std::int64_t few_blocks = 96;        // fewer than that
 inline constexpr std::int64_t many_blocks = 256;  // what a split of K aims at; a constant, so that sums do not depend
                                                   // on the device
 inline constexpr int least_depth = 256;           // of K, that a split keeps
@@ -38,7 +39,7 @@ struct BlockPlace {
     k_end = min(extents.k, k_begin + extents.k_per_split);
   }
   __device__ std::int64_t partial_offset(const Extents& extents) const {
-    return (static_cast<std::int64_t>(batch) * extents.splits + split) * extents.m * extents.n;
+    return (static_cast<std::int64_t>(batch) * extents.splits + split) * extents.part_elements();
   }
 };
 
@@ -47,12 +48,15 @@ constexpr bool may_split(int tile) {
   return tile < 128;
 }
 
-/// Splits K so that a small C with a long sum still fills the device; the sum is the more accurate for it.
+/// Splits K so that a small C with a long sum still fills the device; the sum is the more accurate for it. Not where
+/// the busiest multiprocessor would have as much to do as before: 64 blocks of half the sum on 108 are two on some.
 inline void split_inner(Extents& extents, int tile) {
   const std::int64_t tiles = tile_count(extents, tile);
   const std::int64_t wanted = !may_split(tile) || tiles >= few_blocks ? 1 : many_blocks / tiles;
-  const std::int64_t splits =
+  std::int64_t splits =
       std::clamp<std::int64_t>(std::min<std::int64_t>(wanted, extents.k / least_depth), 1, most_splits);
+  const std::int64_t busiest = (tiles * splits + multiprocessors - 1) / multiprocessors;
+  if (busiest >= splits) splits = 1;
   constexpr int step = 64;  // a multiple of every kernel's depth
   extents.k_per_split = static_cast<int>(((extents.k + splits - 1) / splits + step - 1) / step * step);
   extents.splits = std::max(1, (extents.k + extents.k_per_split - 1) / std::max(1, extents.k_per_split));
@@ -60,19 +64,19 @@ inline void split_inner(Extents& extents, int tile) {
 
 /// Calls `run(blocks)` for blocks of tile x tile, with a workspace and the sum over its parts afterwards where K is
 /// split.
-template <class A, class B, class T, class Run>
-void run_split(Stream& stream, std::string_view operation, const Shape& shape, Problem<A, B, T>& problem, int tile,
+template <class A, class B, class C, class Run>
+void run_split(Stream& stream, std::string_view operation, const Shape& shape, Problem<A, B, C>& problem, int tile,
                Run run) {
   const Extents& extents = problem.extents;
   split_inner(problem.extents, tile);
   const std::int64_t blocks = tile_count(extents, tile) * extents.splits;
   require(blocks <= 0x7fffffff, "{}: {} needs {} blocks, more than one launch holds", operation, shape, blocks);
   if (extents.splits == 1) return run(static_cast<unsigned>(blocks));
-  const std::int64_t elements = static_cast<std::int64_t>(extents.batch) * extents.m * extents.n;
+  const std::int64_t elements = extents.batch * extents.part_elements();
   const Scratch workspace(stream, static_cast<std::size_t>(elements * extents.splits) * sizeof(float));
   problem.partial = workspace.as<float>();
   run(static_cast<unsigned>(blocks));
-  launch(stream, {operation, shape, blocks_for(stream, elements), 256}, &combine_splits_kernel<T>, problem.partial,
+  launch(stream, {operation, shape, blocks_for(stream, elements / 4), 256}, &combine_splits_kernel<C>, problem.partial,
          extents, problem.out);
 }
 

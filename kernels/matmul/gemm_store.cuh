@@ -13,17 +13,6 @@ __device__ int sum_place(int row, int column) {
   return row * extent + (column ^ ((row & 3) * 8));
 }
 
-/// Four columns from n on, of a part of a split K, where they are below `end`.
-__device__ inline void store_part(float* to, int end, int n, const Pack<float, 4>& four) {
-  if (end % 4 == 0) {
-    store_global(to, four);
-  } else {
-#pragma unroll
-    for (int j = 0; j < 4; ++j)
-      if (n + j < end) to[j] = four[j];
-  }
-}
-
 /// Stores the sums of rows x extent elements of C from (first_m, first_n) on, that lie in shared memory by sum_place:
 /// finished, or where K is split (only where it may be) as a part of it. `partial` is this block's part. All threads of
 /// the block call it after a barrier.
@@ -38,7 +27,7 @@ __device__ void store_sums(const float* sums, int first_m, int first_n, const Ex
     const auto four = load<4>(sums + sum_place<extent>(i / packs, column));
     if constexpr (splittable) {
       if (extents.splits > 1) {
-        store_part(partial + static_cast<std::int64_t>(m) * extents.n + n, extents.n, n, four);
+        store_global(partial + static_cast<std::int64_t>(m) * extents.part_columns() + n, four);
         continue;
       }
     }

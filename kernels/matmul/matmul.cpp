@@ -25,7 +25,15 @@ void validate(const Matmul& arguments) {
   require_same_dtype("matmul", "b", b, a);
   require_same_dtype("matmul", "bias", bias, a);
   require_same_dtype("matmul", "residual", residual, a);
-  require_same_dtype("matmul", "c", c, a);
+  if (has_wide_result(arguments))
+    require(transpose_a && !transpose_b && !bias && !residual && !activation,
+            "matmul: a float32 c beside bfloat16 operands goes with transpose_a alone and nothing added");
+  else
+    require_same_dtype("matmul", "c", c, a);
+}
+
+bool has_wide_result(const Matmul& arguments) {
+  return arguments.a.dtype == DType::bfloat16 && arguments.c.dtype == DType::float32;
 }
 
 double flops(const Matmul& arguments) {

@@ -18,6 +18,7 @@ struct MatmulCase {
   CaseLevel level = CaseLevel::quick;
   bool residual = false;
   std::optional<ActivationKind> activation = {};
+  bool wide = false;  // c stays float32 beside bfloat16 operands
 };
 
 inline OperationCase make_case(const MatmulCase& c) {
@@ -25,16 +26,16 @@ inline OperationCase make_case(const MatmulCase& c) {
   out.operation = matrix_multiply.name();
   out.level = c.level;
   out.label =
-      fmt::format("b={} m={} n={} k={} {}{}{}{}{}{}{}{}{}", c.batch, c.m, c.n, c.k, c.transpose_a ? "T" : "N",
+      fmt::format("b={} m={} n={} k={} {}{}{}{}{}{}{}{}{}{}", c.batch, c.m, c.n, c.k, c.transpose_a ? "T" : "N",
                   c.transpose_b ? "T" : "N", c.shared_b ? " shared" : "", c.bias ? " bias" : "",
                   c.alpha != 1.0 ? fmt::format(" alpha={}", c.alpha) : "", c.write == Write::accumulate ? " add" : "",
                   c.fill == Fill::small_integers ? " int" : "", c.residual ? " residual" : "",
-                  c.activation ? fmt::format(" {}", name_of(*c.activation)) : "");
+                  c.activation ? fmt::format(" {}", name_of(*c.activation)) : "", c.wide ? " wide" : "");
   const std::int64_t b_batch = c.shared_b ? 1 : c.batch;
   out.operands = {
       {.name = "a", .shape = c.transpose_a ? Shape({c.batch, c.k, c.m}) : Shape({c.batch, c.m, c.k}), .fill = c.fill},
       {.name = "b", .shape = c.transpose_b ? Shape({b_batch, c.n, c.k}) : Shape({b_batch, c.k, c.n}), .fill = c.fill},
-      {.name = "c",
+      {.name = c.wide ? "wide_c" : "c",
        .shape = Shape({c.batch, c.m, c.n}),
        .role = c.write == Write::accumulate ? Role::accumulated : Role::output,
        .fill = c.fill}};
@@ -111,13 +112,24 @@ inline std::vector<OperationCase> matmul_cases() {
   end_in({.m = 31, .n = 7, .k = 9}, false, ActivationKind::gelu);
   end_in({.m = 40, .n = 36, .k = 1031}, true, ActivationKind::silu);
   end_in({.m = 1300, .n = 1292, .k = 9, .fill = Fill::small_integers}, true, ActivationKind::relu);
+  // The same gradients from bfloat16 operands, not rounded: by small and large tiles, whole and odd, by parts, in
+  // batches.
+  const auto gradient_of_weight = [&list](MatmulCase c) {
+    c.transpose_a = c.wide = true;
+    list.push_back(c);
+  };
+  gradient_of_weight({.m = 33, .n = 66, .k = 31});
+  gradient_of_weight({.m = 64, .n = 48, .k = 1031, .write = Write::accumulate});
+  gradient_of_weight({.batch = 3, .m = 17, .n = 5, .k = 29, .alpha = 0.5, .write = Write::accumulate});
+  gradient_of_weight({.m = 1300, .n = 1290, .k = 9});
+  gradient_of_weight({.m = 67, .n = 44, .k = 131, .fill = Fill::small_integers});
   // The linear layers of unet-s at batch 128 (time embedding, attention), their gradients, and square ones.
   const CaseLevel bench = CaseLevel::benchmark;
   list.push_back({.m = 128, .n = 128, .k = 32, .transpose_b = true, .bias = true, .level = bench});
   list.push_back({.m = 128, .n = 128, .k = 128, .transpose_b = true, .bias = true, .level = bench});
   list.push_back({.m = 8192, .n = 64, .k = 64, .transpose_b = true, .bias = true, .level = bench});
   list.push_back({.m = 8192, .n = 64, .k = 64, .level = bench});
-  list.push_back({.m = 64, .n = 64, .k = 8192, .transpose_a = true, .write = Write::accumulate, .level = bench});
+  gradient_of_weight({.m = 64, .n = 64, .k = 8192, .write = Write::accumulate, .level = bench});
   for (const std::int64_t extent : {256, 512, 1024, 2048})
     list.push_back({.m = extent, .n = extent, .k = extent, .level = bench});
   list.push_back({.batch = 1024, .m = 64, .n = 64, .k = 64, .transpose_b = true, .level = bench});

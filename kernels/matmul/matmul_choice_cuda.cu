@@ -10,8 +10,9 @@ namespace {
 
 std::string key_of(const Matmul& arguments) {
   const auto& c = arguments.c.shape;
-  return fmt::format("matmul {}{} b={} m={} n={} k={} {}{}{}{}{}{}{}{}", name_of(arguments.a.dtype),
-                     cuda_choices().tf32 && arguments.a.dtype == DType::float32 ? " as TF32" : "", c[0], c[1], c[2],
+  return fmt::format("matmul {}{}{} b={} m={} n={} k={} {}{}{}{}{}{}{}{}", name_of(arguments.a.dtype),
+                     cuda_choices().tf32 && arguments.a.dtype == DType::float32 ? " as TF32" : "",
+                     has_wide_result(arguments) ? " to float32" : "", c[0], c[1], c[2],
                      arguments.a.shape[arguments.transpose_a ? 1 : 2], arguments.transpose_a ? "T" : "N",
                      arguments.transpose_b ? "T" : "N", arguments.b.shape[0] == 1 && c[0] > 1 ? " shared" : "",
                      arguments.bias ? " bias" : "", arguments.write == Write::accumulate ? " add" : "",

@@ -66,9 +66,11 @@ class Planner {
     describe(plan.description, cublas::transpose_a, arguments_.transpose_b ? cublas::operation_t : cublas::operation_n);
     describe(plan.description, cublas::transpose_b, arguments_.transpose_a ? cublas::operation_t : cublas::operation_n);
     describe(plan.description, cublas::epilogue, arguments_.bias ? cublas::epilogue_bias : cublas::epilogue_default);
-    plan.first = arguments_.transpose_b ? layout(inner, columns, shared_b) : layout(columns, inner, shared_b);
-    plan.second = arguments_.transpose_a ? layout(rows, inner, false) : layout(inner, rows, false);
-    plan.result = layout(columns, rows, false);
+    const DType type = arguments_.a.dtype;
+    plan.first =
+        arguments_.transpose_b ? layout(type, inner, columns, shared_b) : layout(type, columns, inner, shared_b);
+    plan.second = arguments_.transpose_a ? layout(type, rows, inner, false) : layout(type, inner, rows, false);
+    plan.result = layout(arguments_.c.dtype, columns, rows, false);
     choose(plan);
     return plan;
   }
@@ -83,8 +85,8 @@ class Planner {
     check(context_.set_description(description, attribute, &value, sizeof value), "cublasLtMatmulDescSetAttribute");
   }
 
-  cublas::Layout layout(std::int64_t rows, std::int64_t columns, bool shared) const {
-    const int type = arguments_.a.dtype == DType::bfloat16 ? cublas::real_16bf : cublas::real_32f;
+  cublas::Layout layout(DType dtype, std::int64_t rows, std::int64_t columns, bool shared) const {
+    const int type = dtype == DType::bfloat16 ? cublas::real_16bf : cublas::real_32f;
     cublas::Layout made = nullptr;
     check(context_.create_layout(&made, type, static_cast<std::uint64_t>(rows), static_cast<std::uint64_t>(columns),
                                  rows),
@@ -129,7 +131,7 @@ class Planner {
 
 const Plan& plan_of(Stream& stream, const Context& context, const Matmul& arguments, const Product& product) {
   const auto bias_alignment = arguments.bias ? alignment_of(arguments.bias.data) : 0;
-  const std::array<std::int64_t, 14> key = {stream.device().index,
+  const std::array<std::int64_t, 15> key = {stream.device().index,
                                             product.batch,
                                             product.rows,
                                             product.columns,
@@ -138,12 +140,13 @@ const Plan& plan_of(Stream& stream, const Context& context, const Matmul& argume
                                             arguments.transpose_a,
                                             arguments.transpose_b,
                                             static_cast<std::int64_t>(arguments.a.dtype),
+                                            static_cast<std::int64_t>(arguments.c.dtype),
                                             cuda_choices().tf32,
                                             alignment_of(arguments.a.data),
                                             alignment_of(arguments.b.data),
                                             alignment_of(arguments.c.data),
                                             bias_alignment};
-  static auto& plans = *new std::map<std::array<std::int64_t, 14>, Plan>;
+  static auto& plans = *new std::map<std::array<std::int64_t, 15>, Plan>;
   const auto found = plans.find(key);
   return found != plans.end() ? found->second
                               : plans.emplace(key, Planner(context, arguments, product).plan()).first->second;

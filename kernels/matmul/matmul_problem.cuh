@@ -20,6 +20,7 @@ inline Layout layout_of(const Matmul& arguments) {
           extent_of("matmul", c[2]), extent_of("matmul", inner), shared_b};
 }
 
+/// T: the type of c.
 template <class T>
 Output<T> output_of(const Matmul& arguments, const Layout& layout) {
   Output<T> out;
@@ -67,16 +68,22 @@ void with_sources(const Matmul& arguments, const Layout& layout, Run run) {
     with_b(source_of<RowSource<T>, T>(arguments.a, inner, rows, inner, a_batch));
 }
 
-/// Calls run(problem) with the product as the GEMM kernels take it.
+template <class C, class A, class B>
+Problem<A, B, C> problem_of(const Matmul& arguments, const Layout& layout, const A& a, const B& b) {
+  return {.a = a,
+          .b = b,
+          .out = output_of<C>(arguments, layout),
+          .extents = {.m = layout.rows, .n = layout.columns, .k = layout.inner, .batch = layout.batch}};
+}
+
+/// Calls run(problem) with the product of operands of T as the GEMM kernels take it.
 template <class T, class Run>
 void with_problem(const Matmul& arguments, Run run) {
   const Layout layout = layout_of(arguments);
-  with_sources<T>(arguments, layout, [&](const auto& a, const auto& b) {
-    run(Problem<std::decay_t<decltype(a)>, std::decay_t<decltype(b)>, T>{
-        .a = a,
-        .b = b,
-        .out = output_of<T>(arguments, layout),
-        .extents = {.m = layout.rows, .n = layout.columns, .k = layout.inner, .batch = layout.batch}});
+  with_sources<T>(arguments, layout, [&]<class A, class B>(const A& a, const B& b) {
+    if constexpr (sizeof(T) == 2 && !A::k_contiguous && !B::k_contiguous)
+      if (has_wide_result(arguments)) return run(problem_of<float>(arguments, layout, a, b));
+    run(problem_of<T>(arguments, layout, a, b));
   });
 }
 

@@ -8,7 +8,7 @@ void validate(const Reduce& arguments) {
   require_rank("reduce", "x", arguments.x, 3);
   const Shape& shape = arguments.x.shape;
   require_shape("reduce", "y", arguments.y, {shape[0], shape[2]});
-  require_same_dtype("reduce", "y", arguments.y, arguments.x);
+  if (arguments.y.dtype != arguments.x.dtype) require_wide_dtype("reduce", "y", arguments.y, arguments.x);
   require(arguments.kind == ReduceKind::sum || shape[1] > 0, "reduce: the mean of no elements, x has shape {}", shape);
 }
 double flops(const Reduce& arguments) {

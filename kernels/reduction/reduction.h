@@ -8,7 +8,8 @@ enum class ReduceKind : std::uint8_t { sum, mean };
 
 /// y[o, i] (write) sum or mean over r of x[o, r, i]: x (outer, reduced, inner), y (outer, inner). Accumulated in
 /// float32 lanes with pairwise or blocked summation, in an order that depends on shapes and thread count alone.
-/// x and y float32, or both bfloat16. bytes: x + y; flops: one an element of x. The backward is a broadcast (Binary).
+/// y has the dtype of x, or is float32 where x is bfloat16. bytes: x + y; flops: one an element of x. The backward is a
+/// broadcast (Binary).
 struct Reduce {
   ReduceKind kind = ReduceKind::sum;
   Array x, y;

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <bit>
 
-#include "kernels/reduction/reduction.h"
+#include "kernels/reduction/reduction_cuda.h"
 #include "kernels/runtime/values.cuh"
 
 namespace tweedie {
@@ -28,16 +28,16 @@ ReducePlan plan_reduce(const Shape& shape, int width) {
   return plan;
 }
 
-template <class T>
-__device__ void put(T* y, std::int64_t at, double sum, double scale, bool accumulate) {
+template <class Y>
+__device__ void put(Y* y, std::int64_t at, double sum, double scale, bool accumulate) {
   const double before = accumulate ? static_cast<double>(static_cast<float>(y[at])) : 0.0;
   store_floats(y + at, Pack<float, 1>{{static_cast<float>(before + scale * sum)}});
 }
 
 /// Writes y where there is one piece, else partial (outer, pieces, inner).
-template <class T, int width>
+template <int width, class X, class Y>
 __global__ void __launch_bounds__(block_threads)
-    reduce_kernel(ReducePlan plan, const T* x, double* partial, T* y, double scale, bool accumulate) {
+    reduce_kernel(ReducePlan plan, const X* x, double* partial, Y* y, double scale, bool accumulate) {
   __shared__ double sums[width][block_threads];
   const int thread = static_cast<int>(threadIdx.x), lane = thread % plan.lanes, rows = block_threads / plan.lanes;
   for (std::int64_t job = blockIdx.x; job < plan.outer * plan.pieces * plan.tiles; job += gridDim.x) {
@@ -48,7 +48,7 @@ __global__ void __launch_bounds__(block_threads)
     const std::int64_t last = first + plan.rows_of_piece < plan.reduced ? first + plan.rows_of_piece : plan.reduced;
     double total[width] = {};
     if (column < plan.inner) {
-      const T* from = x + o * plan.reduced * plan.inner + column;
+      const X* from = x + o * plan.reduced * plan.inner + column;
       std::int64_t row = first + thread / plan.lanes;
       for (; row + 3 * rows < last; row += 4 * rows) {
         Pack<float, width> four[4];
@@ -79,8 +79,8 @@ __global__ void __launch_bounds__(block_threads)
 }
 
 /// A warp adds the pieces of one element of y.
-template <class T>
-__global__ void add_pieces_kernel(ReducePlan plan, const double* partial, T* y, double scale, bool accumulate) {
+template <class Y>
+__global__ void add_pieces_kernel(ReducePlan plan, const double* partial, Y* y, double scale, bool accumulate) {
   const std::int64_t lane = threadIdx.x % 32;
   for (std::int64_t at = grid_thread() / 32; at < plan.outer * plan.inner; at += grid_threads() / 32) {
     const double* from = partial + at / plan.inner * plan.pieces * plan.inner + at % plan.inner;
@@ -91,28 +91,38 @@ __global__ void add_pieces_kernel(ReducePlan plan, const double* partial, T* y, 
   }
 }
 
-void reduce_cuda(Stream& stream, const Reduce& arguments) {
+template <class X, class Y>
+void run(Stream& stream, const Reduce& arguments) {
   const Shape& shape = arguments.x.shape;
-  if (shape[0] * shape[2] == 0) return;
   const double scale = arguments.kind == ReduceKind::mean ? 1.0 / static_cast<double>(shape[1]) : 1.0;
   const bool accumulate = arguments.write == Write::accumulate;
-  with_value_type(arguments.x, [&]<class T>(T) {
-    // Four columns a thread for every type: with more, the sums in double would take half of the registers.
-    const T* x = arguments.x.as<T>();
-    T* y = arguments.y.as<T>();
-    const bool packed = shape[2] % 4 == 0 && aligned_16(x);
-    const ReducePlan plan = plan_reduce(shape, packed ? 4 : 1);
-    const Scratch partial(stream, plan.pieces > 1 ? sizeof(double) * plan.outer * plan.pieces * plan.inner : 0);
-    launch(stream,
-           {"reduce", shape, blocks_for(stream, plan.outer * plan.pieces * plan.tiles * block_threads), block_threads},
-           packed ? &reduce_kernel<T, 4> : &reduce_kernel<T, 1>, plan, x, partial.as<double>(), y, scale, accumulate);
-    if (plan.pieces > 1)
-      launch(stream, {"reduce", shape, blocks_for(stream, 32 * plan.outer * plan.inner), block_threads},
-             &add_pieces_kernel<T>, plan, partial.as<double>(), y, scale, accumulate);
+  // Four columns a thread for every type: with more, the sums in double would take half of the registers.
+  const X* x = arguments.x.as<X>();
+  Y* y = arguments.y.as<Y>();
+  const bool packed = shape[2] % 4 == 0 && aligned_16(x);
+  const ReducePlan plan = plan_reduce(shape, packed ? 4 : 1);
+  const Scratch partial(stream, plan.pieces > 1 ? sizeof(double) * plan.outer * plan.pieces * plan.inner : 0);
+  launch(stream,
+         {"reduce", shape, blocks_for(stream, plan.outer * plan.pieces * plan.tiles * block_threads), block_threads},
+         packed ? &reduce_kernel<4, X, Y> : &reduce_kernel<1, X, Y>, plan, x, partial.as<double>(), y, scale,
+         accumulate);
+  if (plan.pieces > 1)
+    launch(stream, {"reduce", shape, blocks_for(stream, 32 * plan.outer * plan.inner), block_threads},
+           &add_pieces_kernel<Y>, plan, partial.as<double>(), y, scale, accumulate);
+}
+
+const bool registered = reduce.implement(DeviceKind::cuda, &reduce_on_cuda);
+
+}  // namespace
+
+void reduce_on_cuda(Stream& stream, const Reduce& arguments) {
+  if (arguments.y.count() == 0) return;
+  with_value_type(arguments.x, [&]<class X>(X) {
+    if (arguments.y.dtype == arguments.x.dtype)
+      run<X, X>(stream, arguments);
+    else
+      run<X, float>(stream, arguments);
   });
 }
 
-const bool registered = reduce.implement(DeviceKind::cuda, &reduce_cuda);
-
-}  // namespace
 }  // namespace tweedie
