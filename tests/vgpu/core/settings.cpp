@@ -43,6 +43,14 @@ Settings read() {
     }
   }
   if (const char* text = text_of("VGPU_SEED")) result.seed = std::strtoull(text, nullptr, 10);
+  if (const char* text = text_of("VGPU_STREAMS")) {
+    const std::string order(text);
+    if (order != "issue" && order != "late" && order != "random") {
+      std::fprintf(stderr, "vgpu: unknown order of streams '%s': expected issue, late or random\n", text);
+      std::exit(2);
+    }
+    result.streams = order == "late" ? Streams::late : order == "random" ? Streams::random : Streams::issue;
+  }
   if (const char* text = text_of("VGPU_MUTATE")) result.mutate = text;
   if (const char* text = text_of("VGPU_PROFILE")) result.profile = text;
   if (const char* text = text_of("VGPU_ARCH")) result.architecture = std::atoi(text);
