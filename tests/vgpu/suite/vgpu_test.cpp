@@ -191,7 +191,7 @@ INSTANTIATE_TEST_SUITE_P(
                     StreamBug{"result_is_read_after_a_synchronisation", 1, "result[kCount - 1] == 5"},
                     StreamBug{"pinned_memory_is_filled_again_after_its_copy", 1, "x.get()[kCount - 1] == 3"},
                     StreamBug{"memory_is_freed_after_its_use", kFinding, "use after free"},
-                    StreamBug{"memory_is_used_after_its_allocation", 1, "result[kCount - 1] == 5"},
+                    StreamBug{"memory_is_used_after_its_allocation", kFinding, "was never written"},
                     StreamBug{"blocking_streams_wait_for_the_legacy_stream", 1, "y.get()[kCount - 1] == 6"},
                     StreamBug{"legacy_stream_waits_for_blocking_streams", 1, "y.get()[kCount - 1] == 6"},
                     StreamBug{"copy_of_pageable_memory_and_another_stream", 1, "y.get()[kCount - 1] == 6"},
@@ -206,9 +206,12 @@ TEST(StreamOrders, ErrorsOfKernelsComeWithTheWait) {
   EXPECT_TRUE(outcome.says("wait: cudaErrorIllegalAddress")) << outcome.text;
 }
 TEST(StreamOrders, OtherNamesAreRefused) {
-  const Outcome outcome = run_case("--streams later", "streams", "default_streams");
+  Outcome outcome = run_case("--streams later", "streams", "default_streams");
   EXPECT_EQ(outcome.status, 2) << outcome.text;
   EXPECT_TRUE(outcome.says("expected issue, late or random")) << outcome.text;
+  outcome = run_case("--check memory", "streams", "default_streams");
+  EXPECT_EQ(outcome.status, 2) << outcome.text;
+  EXPECT_TRUE(outcome.says("unknown check 'memory'")) << outcome.text;
 }
 
 TEST(Mutant, LosesItsLastStore) {
