@@ -20,7 +20,7 @@ void* CachingAllocator::allocate(std::size_t bytes) {
   const std::lock_guard lock(mutex_);
   ++statistics_.allocations;
   void* pointer = nullptr;
-  if (auto found = free_.find(size); found != free_.end() && !found->second.empty()) {
+  if (auto found = free_.find(size); blocks_ == Blocks::cached && found != free_.end() && !found->second.empty()) {
     pointer = found->second.back();
     found->second.pop_back();
   } else {
@@ -47,12 +47,10 @@ void CachingAllocator::release(void* pointer) noexcept {
   const std::size_t size = found->second;
   statistics_.bytes_in_use -= static_cast<std::int64_t>(size);
   sizes_.erase(found);
-  if (blocks_ == Blocks::exact) {
-    return_to_system(pointer, size);
-    statistics_.bytes_reserved -= static_cast<std::int64_t>(size);
-  } else {
-    free_[size].push_back(pointer);
-  }
+  if (holding_) held_.insert(pointer);
+  std::vector<void*>& blocks = free_[size];
+  blocks.push_back(pointer);
+  if (blocks_ == Blocks::exact) return_free_blocks(blocks, size);
 }
 
 void CachingAllocator::trim() {
@@ -78,11 +76,28 @@ Allocator::Block CachingAllocator::block_of(const void* address) const {
 }
 
 void CachingAllocator::trim_locked() {
-  for (auto& [size, blocks] : free_) {
-    for (void* block : blocks) return_to_system(block, size);
-    statistics_.bytes_reserved -= static_cast<std::int64_t>(size * blocks.size());
-  }
-  free_.clear();
+  for (auto& [size, blocks] : free_) return_free_blocks(blocks, size);
+}
+
+void CachingAllocator::return_free_blocks(std::vector<void*>& blocks, std::size_t size) {
+  std::erase_if(blocks, [&](void* block) {
+    if (held_.contains(block)) return false;
+    return_to_system(block, size);
+    statistics_.bytes_reserved -= static_cast<std::int64_t>(size);
+    return true;
+  });
+}
+
+CachingAllocator::Hold::Hold(CachingAllocator& allocator) : allocator_(allocator) {
+  const std::lock_guard lock(allocator_.mutex_);
+  allocator_.holding_ = true;
+}
+
+CachingAllocator::Hold::~Hold() {
+  const std::lock_guard lock(allocator_.mutex_);
+  allocator_.holding_ = false;
+  allocator_.held_.clear();
+  if (allocator_.blocks_ == Blocks::exact) allocator_.trim_locked();
 }
 
 }  // namespace tweedie

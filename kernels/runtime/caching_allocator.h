@@ -4,6 +4,7 @@
 #include <mutex>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "kernels/runtime/allocator.h"
@@ -21,6 +22,19 @@ class CachingAllocator : public Allocator {
   void reset_peak() final;
   Block block_of(const void* address) const final;
 
+  /// While one stands, blocks that are released may be handed out again but do not go back to the system: work that is
+  /// recorded meanwhile still uses them when it runs. At most one at a time.
+  class Hold {
+   public:
+    explicit Hold(CachingAllocator& allocator);
+    ~Hold();
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+
+   private:
+    CachingAllocator& allocator_;
+  };
+
  protected:
   /// exact: every block has the size asked for and goes back to the system when it is released, so that a checker sees
   /// each access beyond a block and after its end; slow.
@@ -35,12 +49,15 @@ class CachingAllocator : public Allocator {
  private:
   std::size_t block_size(std::size_t bytes) const;
   void trim_locked();
+  void return_free_blocks(std::vector<void*>& blocks, std::size_t size);
 
   std::size_t smallest_block_;
   Blocks blocks_;
   mutable std::mutex mutex_;
   std::map<std::size_t, std::vector<void*>> free_;
   std::unordered_map<void*, std::size_t> sizes_;
+  bool holding_ = false;
+  std::unordered_set<void*> held_;  // blocks of free_, or exact ones that wait for their return
   AllocatorStatistics statistics_;
 };
 

@@ -34,6 +34,14 @@ cudaGraph_t CudaStream::end_capture() {
   return graph;
 }
 
+void CudaStream::abandon_capture() noexcept {
+  arena_ = nullptr;
+  cudaGraph_t graph = nullptr;
+  (void)cudaStreamEndCapture(handle_, &graph);
+  if (graph != nullptr) (void)cudaGraphDestroy(graph);
+  (void)cudaGetLastError();  // that the capture was broken off
+}
+
 namespace {
 
 /// Memory that tensors of the captured work release is handed out again at once, as in eager work: the graph is
@@ -52,11 +60,12 @@ class CudaGraph final : public Graph {
   void run(const std::function<void()>& work) override {
     check_cuda(cudaEventSynchronize(ended_), "graph");  // its pinned memory is free again
     arena_.clear();
+    const CachingAllocator::Hold until_launched(stream_.allocator());  // then cudaFree waits for the device
     stream_.begin_capture(arena_);
     try {
       work();
     } catch (...) {
-      if (cudaGraph_t graph = stream_.end_capture(); graph != nullptr) (void)cudaGraphDestroy(graph);
+      stream_.abandon_capture();
       throw;
     }
     const cudaGraph_t graph = stream_.end_capture();

@@ -4,7 +4,6 @@
 #include <cstdlib>
 #include <mutex>
 
-#include "kernels/runtime/caching_allocator.h"
 #include "kernels/runtime/cuda_choices.h"
 
 namespace tweedie {
@@ -16,7 +15,7 @@ class CudaAllocator final : public CachingAllocator {
  public:
   /// cudaMalloc aligns to 256 bytes.
   explicit CudaAllocator(Blocks blocks) : CachingAllocator(256, blocks) {}
-  static std::unique_ptr<Allocator> make() {
+  static std::unique_ptr<CachingAllocator> make() {
     const char* wish = std::getenv("TWEEDIE_CUDA_ALLOCATOR");
     const std::string_view choice = wish == nullptr ? "cached" : wish;
     if (choice != "cached" && choice != "exact")

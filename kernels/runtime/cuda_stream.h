@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/runtime/caching_allocator.h"
 #include "kernels/runtime/cuda.h"
 #include "kernels/runtime/pinned_staging.h"
 
@@ -34,7 +35,7 @@ class CudaStream final : public Stream {
  public:
   explicit CudaStream(int index);
   Device device() const override { return {DeviceKind::cuda, index_}; }
-  Allocator& allocator() override { return *allocator_; }
+  CachingAllocator& allocator() override { return *allocator_; }
   void synchronize() override;
   void copy(void* to, const void* from, std::size_t bytes) override;
   void copy_from_host(void* to, const void* from, std::size_t bytes) override;
@@ -48,6 +49,8 @@ class CudaStream final : public Stream {
   /// Host copies go through `arena` from here on, until the capture ends.
   void begin_capture(PinnedArena& arena);
   cudaGraph_t end_capture();
+  /// After an error of the captured work, which this does not hide.
+  void abandon_capture() noexcept;
   bool capturing() const { return arena_ != nullptr; }
 
  private:
@@ -57,7 +60,7 @@ class CudaStream final : public Stream {
   int index_;
   cudaStream_t handle_ = nullptr;
   cudaDeviceProp properties_ = {};
-  std::unique_ptr<Allocator> allocator_;
+  std::unique_ptr<CachingAllocator> allocator_;
   PinnedStaging staging_{*allocator_};
   PinnedArena* arena_ = nullptr;  // while capturing
   std::string_view last_operation_;

@@ -36,6 +36,9 @@ void PinnedStaging::to_device_beside(cudaStream_t stream, void* to, std::size_t 
     on_device_ = static_cast<std::byte*>(device_memory_.allocate(ring_bytes));
     check_cuda(cudaStreamCreateWithFlags(&copies_, cudaStreamNonBlocking), "copy from host");
     check_cuda(cudaEventCreateWithFlags(&arrived_, cudaEventDisableTiming), "copy from host");
+    // The pool hands out memory that earlier work of the stream may still use.
+    check_cuda(cudaEventRecord(arrived_, stream), "copy from host");
+    check_cuda(cudaStreamWaitEvent(copies_, arrived_, 0), "copy from host");
   }
   // The place on the device is free: the piece that had it before has passed, or take() would have waited for it.
   check_cuda(cudaMemcpyAsync(on_device_ + offset, pinned_ + offset, bytes, cudaMemcpyHostToDevice, copies_),

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "kernels/elementwise/elementwise.h"
+#include "kernels/runtime/cuda.h"
+#include "kernels/runtime/pinned_staging.h"
 #include "kernels/runtime/random.h"
 #include "kernels/runtime/validation.h"
 
@@ -76,6 +78,25 @@ TEST(CudaStream, ManyCopiesOfEverySizeArriveInOrder) {
     scale_add(cuda(), {.a = part(sum, count), .b = part(target, count), .out = part(sum, count), .scale_b = 1.0});
   }
   EXPECT_EQ(sum.values(), expected);
+}
+
+// Its ring on the device may be a block that the pool got back from work that has not run yet.
+TEST(PinnedStaging, LeavesEarlierWorkItsMemory) {
+  constexpr std::size_t ring_bytes = std::size_t{16} << 20, count = 20000;
+  const Floats target{std::vector<float>(count)}, zeros{std::vector<float>(count, 1.0f)};
+  const std::vector<float> values = ramp(count);
+  Allocator& allocator = cuda().allocator();
+  for (int round = 0; round < 4; ++round) {
+    void* const block = allocator.allocate(ring_bytes);
+    cuda().zero(block, ring_bytes);
+    cuda().copy(zeros.array().data, block, count * sizeof(float));
+    allocator.release(block);
+    static std::vector<std::unique_ptr<PinnedStaging>> stagings;  // they keep their memory, like that of the stream
+    stagings.push_back(std::make_unique<PinnedStaging>(allocator));
+    stagings.back()->to_device(cuda_handle(cuda()), target.array().data, values.data(), count * sizeof(float));
+    EXPECT_EQ(zeros.values(), std::vector<float>(count));
+    EXPECT_EQ(target.values(), values);
+  }
 }
 
 TEST(CudaStream, CopiesAndZeroesOnTheDevice) {
@@ -152,6 +173,20 @@ TEST(CudaGraph, RefusesToReadValuesBack) {
   const Floats a(ramp(64));
   EXPECT_THROW(graph->run([&] { a.values(); }), Error);
   EXPECT_EQ(a.values()[3], 4.0f);  // the stream is usable again
+}
+
+// What captured work releases must stand until the graph has run, though the pool is asked to give memory back before.
+TEST(CudaGraph, KeepsMemoryThatItsWorkReleased) {
+  const std::unique_ptr<Graph> graph = cuda().make_graph();
+  const Floats out(std::vector<float>(64)), ones(std::vector<float>(64, 1.0f));
+  graph->run([&] {
+    {
+      const Floats own(ramp(64));
+      binary(cuda(), {.kind = BinaryKind::add, .a = own.array(), .b = ones.array(), .out = out.array()});
+    }
+    cuda().allocator().trim();
+  });
+  EXPECT_EQ(out.values()[2], 4.0f);
 }
 
 struct Doubling {

@@ -1,7 +1,8 @@
 #include <gtest/gtest.h>
 
-#include "kernels/runtime/allocator.h"
+#include "kernels/runtime/caching_allocator.h"
 #include "kernels/runtime/device.h"
+#include "kernels/runtime/error.h"
 #include "kernels/runtime/random.h"
 
 namespace tweedie {
@@ -34,6 +35,55 @@ TEST(Allocator, ReusesFreedBlocks) {
   EXPECT_EQ(allocator.statistics().system_calls, before.system_calls);
   EXPECT_EQ(reinterpret_cast<std::uintptr_t>(second) % 64, 0u);
   allocator.release(second);
+}
+
+/// Gives out addresses of its own and counts what comes back.
+class FakeAllocator final : public CachingAllocator {
+ public:
+  explicit FakeAllocator(bool exact) : CachingAllocator(256, exact ? Blocks::exact : Blocks::cached) {}
+  bool full = false;
+  std::vector<void*> returned;
+
+ private:
+  void* ask_system(std::size_t) override { return full ? nullptr : &memory_[256 * count_++]; }
+  void return_to_system(void* pointer, std::size_t) noexcept override { returned.push_back(pointer); }
+  std::string out_of_memory(std::size_t, const AllocatorStatistics&) const override { return "full"; }
+  std::byte memory_[16 * 256] = {};
+  std::size_t count_ = 0;
+};
+
+TEST(Allocator, KeepsWhatIsReleasedWhileItIsHeld) {
+  FakeAllocator allocator(false);
+  void* const before = allocator.allocate(100);
+  void* const during = allocator.allocate(100);
+  allocator.release(before);
+  {
+    const CachingAllocator::Hold hold(allocator);
+    allocator.release(during);
+    EXPECT_EQ(allocator.allocate(100), during);
+    allocator.release(during);
+    allocator.full = true;
+    EXPECT_THROW(allocator.allocate(1000), Error);
+    EXPECT_EQ(allocator.returned, std::vector<void*>{before});
+  }
+  allocator.trim();
+  EXPECT_EQ(allocator.returned, (std::vector<void*>{before, during}));
+  EXPECT_EQ(allocator.statistics().bytes_reserved, 0);
+}
+
+TEST(Allocator, ReturnsExactBlocksWhenTheyAreHeldNoMore) {
+  FakeAllocator allocator(true);
+  void* const before = allocator.allocate(100);
+  void* const during = allocator.allocate(100);
+  allocator.release(before);
+  EXPECT_EQ(allocator.returned, std::vector<void*>{before});
+  {
+    const CachingAllocator::Hold hold(allocator);
+    allocator.release(during);
+    EXPECT_NE(allocator.allocate(100), during);
+    EXPECT_EQ(allocator.returned, std::vector<void*>{before});
+  }
+  EXPECT_EQ(allocator.returned, (std::vector<void*>{before, during}));
 }
 
 TEST(Device, ParsesNamesAndRefusesOthers) {

@@ -14,6 +14,13 @@ const char* text_of(const char* name) {
   return text && *text ? text : nullptr;
 }
 
+// Without destructors: those would ask for the settings that are being read.
+[[noreturn]] void refuse(const std::string& what) {
+  std::fprintf(stderr, "vgpu: unknown %s\n", what.c_str());
+  std::fflush(nullptr);
+  _exit(2);
+}
+
 Settings read() {
   Settings result;
   if (const char* text = text_of("VGPU_CHECK")) {
@@ -35,14 +42,17 @@ Settings read() {
         result.calls = true;
       else if (word == "all")
         result.memory = result.initialised = result.race = result.sync = true;
-      else if (word != "none" && !word.empty()) {
-        std::fprintf(stderr, "vgpu: unknown check '%s': expected mem, init, race, sync, api, all or none\n",
-                     word.c_str());
-        std::exit(2);
-      }
+      else if (word != "none" && !word.empty())
+        refuse("check '" + word + "': expected mem, init, race, sync, api, all or none");
     }
   }
   if (const char* text = text_of("VGPU_SEED")) result.seed = std::strtoull(text, nullptr, 10);
+  if (const char* text = text_of("VGPU_STREAMS")) {
+    const std::string order(text);
+    if (order != "issue" && order != "late" && order != "random")
+      refuse("order of streams '" + order + "': expected issue, late or random");
+    result.streams = order == "late" ? Streams::late : order == "random" ? Streams::random : Streams::issue;
+  }
   if (const char* text = text_of("VGPU_MUTATE")) result.mutate = text;
   if (const char* text = text_of("VGPU_PROFILE")) result.profile = text;
   if (const char* text = text_of("VGPU_ARCH")) result.architecture = std::atoi(text);

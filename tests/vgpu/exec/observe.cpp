@@ -127,7 +127,7 @@ struct Releases {
   std::map<u64, u32> times;
 };
 Releases& releases() {
-  static Releases one;
+  static auto& one = *new Releases;
   return one;
 }
 void order_blocks(Warp& warp, const u64* addresses, u32 mask, AccessKind kind) {

@@ -76,7 +76,7 @@ const Inst* fault(Warp& warp, const Inst* in, FaultKind kind, u32 lane, const st
 
 void finding(const Warp& warp, const Inst* in, const char* check, u32 lane, const std::string& what) {
   // One report for each check and instruction of a launch says enough.
-  static std::set<std::tuple<u32, std::string, u32>> seen;
+  static auto& seen = *new std::set<std::tuple<u32, std::string, u32>>;  // kernels may run while the program ends
   {
     const std::lock_guard lock(mutex);
     if (!seen.insert({warp.block->launch->number, check, in->source}).second) return;

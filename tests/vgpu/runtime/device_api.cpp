@@ -69,10 +69,12 @@ cudaError_t cudaSetValidDevices(int*, int) {
 }
 cudaError_t cudaDeviceSynchronize() {
   if (const cudaError_t error = refuse_while_capturing(nullptr)) return error;
+  const cudaError_t error = wait_for_device();
   std::fflush(stdout);
-  return set_error(sticky_error());
+  return set_error(error);
 }
 cudaError_t cudaDeviceReset() {
+  (void)wait_for_device();
   return cudaSuccess;
 }
 cudaError_t cudaDriverGetVersion(int* version) {

@@ -1,35 +1,13 @@
-// Graphs: nodes in the order they were added, which is a legal order of their dependencies.
+// Graphs: their nodes, executables and launches.
 #include <algorithm>
 #include <cstring>
 
+#include "core/settings.h"
 #include "exec/report.h"
 #include "runtime/state.h"
 
 namespace tweedie::vgpu {
 namespace {
-
-cudaError_t run_graph(CUgraph_st& graph) {
-  // Nodes added by hand may depend on later ones: run whatever is ready, in order.
-  std::set<CUgraphNode_st*> done;
-  while (done.size() < graph.nodes.size()) {
-    const std::size_t before = done.size();
-    for (auto& node : graph.nodes) {
-      if (done.count(node.get())) continue;
-      const bool ready =
-          std::all_of(node->dependencies.begin(), node->dependencies.end(), [&](auto* d) { return done.count(d) > 0; });
-      if (!ready) continue;
-      if (node->enabled) {
-        const cudaError_t error = node->type == NodeType::child ? run_graph(*node->child)
-                                  : node->run                   ? node->run()
-                                                                : cudaSuccess;
-        if (error) return error;
-      }
-      done.insert(node.get());
-    }
-    if (done.size() == before) return cudaErrorInvalidValue;  // a cycle
-  }
-  return cudaSuccess;
-}
 
 CUgraphNode_st* add_node(CUgraph_st* graph, NodeType type, const cudaGraphNode_t* dependencies, size_t count) {
   auto node = std::make_unique<CUgraphNode_st>();
@@ -58,7 +36,7 @@ void set_copy_1d(CUgraphNode_st& node, void* to, const void* from, size_t bytes,
 }
 void set_copy_3d(CUgraphNode_st& node, const cudaMemcpy3DParms& p) {
   node.copy3d = p;
-  node.run = [p] { return cudaMemcpy3D(&p); };
+  node.run = [p] { return copy_3d(p); };
 }
 cudaGraphNodeType public_type(NodeType type) {
   switch (type) {
@@ -239,7 +217,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
     std::shared_ptr<CUgraph_st> child = clone_graph(*exec->graph, map);
     return enqueue(stream, NodeType::empty, [child] { return run_graph(*child); });
   }
-  return set_error(run_graph(*exec->graph));
+  return set_error(deferred() ? launch_later(*exec, *stream_of(stream)) : run_graph(*exec->graph));
 }
 cudaError_t cudaGraphExecUpdate(cudaGraphExec_t exec, cudaGraph_t graph, cudaGraphExecUpdateResultInfo* result) {
   bool same = exec->graph->nodes.size() == graph->nodes.size();

@@ -31,6 +31,7 @@ int blocks_per_multiprocessor(Kernel& kernel, int threads, size_t shared) {
 }
 
 cudaError_t validate_launch(Kernel& kernel, dim3 grid, dim3 block, size_t shared, bool cooperative) {
+  const std::lock_guard lock(State::instance().mutex);
   const Program& program = kernel.module->program(kernel);
   const Device& device = this_device();
   auto refuse = [&](cudaError_t error, const std::string& why) {
@@ -79,6 +80,14 @@ cudaError_t launch_kernel(Kernel& kernel, dim3 grid, dim3 block, size_t shared, 
   const std::lock_guard lock(state.mutex);
   if (const cudaError_t sticky = sticky_error()) return sticky;
   if (const cudaError_t error = validate_launch(kernel, grid, block, shared, cooperative)) return set_error(error);
+  return run_kernel(kernel, grid, block, shared, parameters, cooperative);
+}
+
+cudaError_t run_kernel(Kernel& kernel, dim3 grid, dim3 block, size_t shared, const std::vector<u8>& parameters,
+                       bool cooperative) {
+  State& state = State::instance();
+  const std::lock_guard lock(state.mutex);
+  if (const cudaError_t sticky = sticky_error()) return sticky;
   const Program& program = kernel.module->program(kernel);
   Launch launch;
   launch.program = &program;
@@ -120,10 +129,10 @@ cudaError_t launch(Kernel* kernel, dim3 grid, dim3 block, void** args, size_t sh
                    bool cooperative) {
   if (!kernel) return set_error(cudaErrorInvalidDeviceFunction);
   auto parameters = pack_parameters(*kernel, args);
-  if (stream_of(stream)->capture)
-    if (const cudaError_t error = validate_launch(*kernel, grid, block, shared, cooperative)) return set_error(error);
+  if (const cudaError_t sticky = sticky_error()) return set_error(sticky);
+  if (const cudaError_t error = validate_launch(*kernel, grid, block, shared, cooperative)) return set_error(error);
   return set_error(enqueue(
-      stream, NodeType::kernel, [=] { return launch_kernel(*kernel, grid, block, shared, parameters, cooperative); },
+      stream, NodeType::kernel, [=] { return run_kernel(*kernel, grid, block, shared, parameters, cooperative); },
       [&](CUgraphNode_st& node) {
         node.kernel.func = kernel;
         node.kernel.gridDim = grid;
@@ -204,8 +213,10 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void*
 }
 cudaError_t cudaStreamAddCallback(cudaStream_t stream, cudaStreamCallback_t callback, void* data, unsigned) {
   if (stream_of(stream)->capture) return set_error(cudaErrorStreamCaptureUnsupported);
-  callback(stream, static_cast<cudaError_t>(State::instance().sticky), data);
-  return cudaSuccess;
+  return set_error(enqueue(stream, NodeType::host, [=] {
+    callback(stream, sticky_error(), data);
+    return cudaSuccess;
+  }));
 }
 
 }  // extern "C"

@@ -2,7 +2,6 @@
 #pragma once
 #include <cuda_runtime_api.h>
 
-#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -14,6 +13,7 @@
 #include "core/memory.h"
 #include "exec/machine.h"
 #include "ptx/module.h"
+#include "runtime/schedule.h"
 
 namespace tweedie::vgpu {
 
@@ -66,7 +66,6 @@ struct LaunchConfig {
   cudaStream_t stream = nullptr;
 };
 
-// The runtime runs every operation when it is issued: a legal order for any set of streams.
 struct State {
   static State& instance();
   std::recursive_mutex mutex;
@@ -92,15 +91,19 @@ Kernel* find_kernel(const void* host_function_or_handle);
 std::vector<u8> pack_parameters(const Kernel& kernel, void* const* args);
 cudaError_t launch_kernel(Kernel& kernel, dim3 grid, dim3 block, size_t shared, const std::vector<u8>& parameters,
                           bool cooperative);
+// The same of a launch that was validated.
+cudaError_t run_kernel(Kernel& kernel, dim3 grid, dim3 block, size_t shared, const std::vector<u8>& parameters,
+                       bool cooperative);
 cudaError_t validate_launch(Kernel& kernel, dim3 grid, dim3 block, size_t shared, bool cooperative);
 int blocks_per_multiprocessor(Kernel& kernel, int threads, size_t shared);
 
 // Memory operations without a stream.
 cudaError_t copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind);
-cudaError_t copy_2d(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t height,
-                    cudaMemcpyKind kind);
+cudaError_t copy_3d(const cudaMemcpy3DParms& copy);
 cudaError_t fill(void* to, int value, size_t bytes, unsigned element);
 cudaError_t fill_2d(void* to, size_t pitch, int value, size_t width, size_t height, unsigned element);
+// The host address of a range that an API call names; null after a report. A plain host pointer is its own address.
+u8* range_of(const char* call, const void* pointer, size_t bytes);
 
 enum class NodeType { kernel, copy, fill, host, empty, event_record, event_wait, child, alloc, release };
 
@@ -108,8 +111,8 @@ enum class NodeType { kernel, copy, fill, host, empty, event_record, event_wait,
 
 // The opaque handles of the runtime.
 struct CUevent_st {
-  bool timing = true, recorded = false;
-  std::chrono::steady_clock::time_point at;
+  bool timing = true;
+  std::shared_ptr<tweedie::vgpu::Operation> record;  // the last that was issued
   struct CUgraph_st* captured = nullptr;
   std::vector<struct CUgraphNode_st*> after;
 };
@@ -117,6 +120,7 @@ struct CUstream_st {
   unsigned flags = 0;
   int priority = 0;
   unsigned long long id = 0;
+  std::shared_ptr<tweedie::vgpu::Queue> queue;
   struct CUgraph_st* capture = nullptr;
   std::vector<struct CUgraphNode_st*> tail;  // nodes that the next captured one depends on
   bool capture_origin = false;
@@ -134,6 +138,7 @@ struct CUgraphNode_st {
   cudaHostNodeParams host{};
   cudaMemsetParams memset{};
   cudaMemcpy3DParms copy3d{};
+  cudaEvent_t event = nullptr;
   CUgraph_st* child = nullptr;
   bool cooperative = false;
   void set_kernel(const cudaKernelNodeParams& params);
@@ -144,14 +149,22 @@ struct CUgraph_st {
 struct CUgraphExec_st {
   std::unique_ptr<CUgraph_st> graph;                       // a copy
   std::map<CUgraphNode_st*, CUgraphNode_st*> from_source;  // source node to the copy's
+  std::shared_ptr<tweedie::vgpu::Operation> last_launch;   // the next one comes after it, whatever its stream
 };
 
 namespace tweedie::vgpu {
 
 CUstream_st* stream_of(cudaStream_t stream);
-// Runs the operation now, or adds it to the graph that the stream captures.
+// Runs the operation now, adds it to what the stream holds, or to the graph that the stream captures.
 cudaError_t enqueue(cudaStream_t stream, NodeType type, std::function<cudaError_t()> run,
                     const std::function<void(CUgraphNode_st&)>& describe = {});
+// Runs what the stream holds; the device's error, if there is one.
+cudaError_t wait_for_stream(cudaStream_t stream);
+cudaError_t wait_for_device();
+// Runs the nodes in an order that their dependencies allow.
+cudaError_t run_graph(CUgraph_st& graph);
+// Adds the graph as it is now to what the stream holds.
+cudaError_t launch_later(CUgraphExec_st& exec, CUstream_st& stream);
 std::unique_ptr<CUgraph_st> clone_graph(const CUgraph_st& graph, std::map<CUgraphNode_st*, CUgraphNode_st*>& map);
 // An operation that may not happen while any stream captures (cudaMalloc is fine; synchronisation is not).
 cudaError_t refuse_while_capturing(cudaStream_t stream);

@@ -2,16 +2,28 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "core/settings.h"
 #include "runtime/state.h"
 
 namespace tweedie::vgpu {
 namespace {
 
-CUstream_st* default_stream() {
-  static CUstream_st stream;
-  return &stream;
-}
 unsigned long long next_id = 1;
+
+std::unique_ptr<CUstream_st> make_stream(QueueKind kind) {
+  auto made = std::make_unique<CUstream_st>();
+  made->id = ++next_id;
+  made->queue = Schedule::instance().make_queue(kind);
+  return made;
+}
+CUstream_st* legacy_stream() {
+  static CUstream_st* stream = make_stream(QueueKind::legacy).release();
+  return stream;
+}
+CUstream_st* stream_of_thread() {
+  static thread_local const auto stream = make_stream(QueueKind::blocking);
+  return stream.get();
+}
 std::set<CUstream_st*>& streams() {
   static auto* set = new std::set<CUstream_st*>;
   return *set;
@@ -21,7 +33,8 @@ std::set<CUstream_st*>& streams() {
 
 CUstream_st* stream_of(cudaStream_t stream) {
   // 0 is the legacy stream, 1 and 2 its explicit name and the thread's.
-  return reinterpret_cast<u64>(stream) <= 2 ? default_stream() : stream;
+  if (reinterpret_cast<u64>(stream) <= 1) return legacy_stream();
+  return stream == cudaStreamPerThread ? stream_of_thread() : stream;
 }
 
 cudaError_t refuse_while_capturing(cudaStream_t stream) {
@@ -34,7 +47,12 @@ cudaError_t refuse_while_capturing(cudaStream_t stream) {
 cudaError_t enqueue(cudaStream_t handle, NodeType type, std::function<cudaError_t()> run,
                     const std::function<void(CUgraphNode_st&)>& describe) {
   CUstream_st* stream = stream_of(handle);
-  if (!stream->capture) return run();
+  if (!stream->capture && !deferred()) return run();
+  if (!stream->capture) {
+    if (const cudaError_t sticky = sticky_error()) return sticky;
+    Schedule::instance().issue(*stream->queue, std::move(run), type == NodeType::host);
+    return cudaSuccess;
+  }
   auto node = std::make_unique<CUgraphNode_st>();
   node->type = type;
   node->run = std::move(run);
@@ -46,6 +64,15 @@ cudaError_t enqueue(cudaStream_t handle, NodeType type, std::function<cudaError_
   return cudaSuccess;
 }
 
+cudaError_t wait_for_stream(cudaStream_t stream) {
+  if (!deferred()) return sticky_error();
+  Schedule& schedule = Schedule::instance();
+  return schedule.wait(schedule.before(*stream_of(stream)->queue));
+}
+cudaError_t wait_for_device() {
+  return deferred() ? Schedule::instance().wait(Schedule::instance().all()) : sticky_error();
+}
+
 }  // namespace tweedie::vgpu
 
 using namespace tweedie::vgpu;
@@ -54,10 +81,9 @@ using namespace tweedie::vgpu;
 extern "C" {
 
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int priority) {
-  *stream = new CUstream_st;
+  *stream = make_stream(flags & cudaStreamNonBlocking ? QueueKind::independent : QueueKind::blocking).release();
   (*stream)->flags = flags;
   (*stream)->priority = priority;
-  (*stream)->id = ++next_id;
   streams().insert(*stream);
   return cudaSuccess;
 }
@@ -103,11 +129,15 @@ cudaError_t cudaStreamGetAttribute(cudaStream_t stream, cudaStreamAttrID attribu
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   if (const cudaError_t error = refuse_while_capturing(stream)) return error;
+  const cudaError_t error = wait_for_stream(stream);
   std::fflush(stdout);
-  return set_error(sticky_error());
+  return set_error(error);
 }
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
-  return cudaStreamSynchronize(stream);
+  if (const cudaError_t error = refuse_while_capturing(stream)) return error;
+  Schedule& schedule = Schedule::instance();
+  const bool done = !deferred() || schedule.ask(schedule.before(*stream_of(stream)->queue));
+  return set_error(done ? sticky_error() : cudaErrorNotReady);
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
@@ -130,31 +160,45 @@ cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t handle, uns
     return cudaSuccess;
   }
   event->captured = nullptr;
-  return set_error(enqueue(handle, NodeType::event_record, [event] {
-    event->recorded = true;
-    event->at = std::chrono::steady_clock::now();
+  if (deferred() && !stream->capture) {
+    if (const cudaError_t sticky = sticky_error()) return set_error(sticky);
+    event->record = Schedule::instance().issue(*stream->queue, {});
     return cudaSuccess;
-  }));
+  }
+  return set_error(enqueue(
+      handle, NodeType::event_record,
+      [event] {
+        if (!deferred()) event->record = done_now();  // else the launch of the graph that this is in stands for it
+        return cudaSuccess;
+      },
+      [event](CUgraphNode_st& node) { node.event = event; }));
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   return cudaEventRecordWithFlags(event, stream, 0);
 }
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   if (event->captured) return set_error(cudaErrorStreamCaptureUnsupported);
-  return set_error(sticky_error());
+  const bool done = !event->record || Schedule::instance().ask({event->record});
+  return set_error(done ? sticky_error() : cudaErrorNotReady);
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-  return cudaEventQuery(event);
+  if (event->captured) return set_error(cudaErrorStreamCaptureUnsupported);
+  return set_error(event->record ? Schedule::instance().wait({event->record}) : sticky_error());
 }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
-  if (!start->recorded || !end->recorded || !start->timing || !end->timing)
+  if (!start->record || !end->record || !start->timing || !end->timing)
     return set_error(cudaErrorInvalidResourceHandle);
-  *milliseconds = std::chrono::duration<float, std::milli>(end->at - start->at).count();
+  if (!Schedule::instance().ask({start->record, end->record})) return set_error(cudaErrorNotReady);
+  *milliseconds = std::chrono::duration<float, std::milli>(end->record->at - start->record->at).count();
   return set_error(sticky_error());
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned) {
   CUstream_st* stream = stream_of(handle);
-  if (!event->captured) return cudaSuccess;
+  if (!event->captured) {
+    if (deferred() && !stream->capture && event->record)
+      Schedule::instance().issue(*stream->queue, {}, false, {event->record});
+    return cudaSuccess;
+  }
   if (!stream->capture) {
     stream->capture = event->captured;
     stream->capture_origin = false;

@@ -152,6 +152,68 @@ TEST(Planted, ChecksCanBeLeftOut) {
   EXPECT_EQ(outcome.status, 0) << outcome.text;
 }
 
+TEST(StreamOrders, CorrectProgramsAreRight) {  // with less memory than one of them allocates in all
+  for (const char* order : {"issue", "late", "random", "random --seed 1", "random --seed 2", "random --seed 3"})
+    expect_clean(std::string("--check all --memory 40000000 --streams ") + order, "streams");
+  for (const char* order : {"late", "random --seed 4"})
+    for (const char* program : {"runtime", "memory", "libraries"})
+      expect_clean(std::string("--check mem,init,sync --streams ") + order, program);
+}
+
+// A bug that streams in order of issue hide. Values: the program finds other numbers than it should.
+struct StreamBug {
+  const char* name;
+  int status;
+  const char* message;
+};
+class PlantedStreams : public testing::TestWithParam<StreamBug> {};
+TEST_P(PlantedStreams, IsHiddenInOrderOfIssueAndSeenLate) {
+  const StreamBug& bug = GetParam();
+  const std::string name = std::string("not:") + bug.name;
+  Outcome outcome = run_case("--check all", "streams", name);
+  EXPECT_EQ(outcome.status, 0) << outcome.text;
+  outcome = run_case("--check all --streams late", "streams", name);
+  EXPECT_EQ(outcome.status, bug.status) << outcome.text;
+  EXPECT_TRUE(outcome.says(bug.message)) << outcome.text;
+}
+TEST_P(PlantedStreams, IsSeenInOneOfTenRandomOrders) {
+  int seen = 0;
+  for (int seed = 1; seed <= 10; ++seed)
+    seen +=
+        run_case("--streams random --seed " + std::to_string(seed), "streams", std::string("not:") + GetParam().name)
+            .status != 0;
+  EXPECT_GT(seen, 0);
+}
+INSTANTIATE_TEST_SUITE_P(
+    Bugs, PlantedStreams,
+    testing::Values(StreamBug{"wait_of_another_stream", 1, "result[kCount - 1] == 6"},
+                    StreamBug{"event_recorded_before_the_wait", 1, "y.get()[kCount - 1] == 6"},
+                    StreamBug{"result_is_read_after_a_synchronisation", 1, "result[kCount - 1] == 5"},
+                    StreamBug{"pinned_memory_is_filled_again_after_its_copy", 1, "x.get()[kCount - 1] == 3"},
+                    StreamBug{"memory_is_freed_after_its_use", kFinding, "use after free"},
+                    StreamBug{"memory_is_used_after_its_allocation", kFinding, "was never written"},
+                    StreamBug{"blocking_streams_wait_for_the_legacy_stream", 1, "y.get()[kCount - 1] == 6"},
+                    StreamBug{"legacy_stream_waits_for_blocking_streams", 1, "y.get()[kCount - 1] == 6"},
+                    StreamBug{"copy_of_pageable_memory_and_another_stream", 1, "y.get()[kCount - 1] == 6"},
+                    StreamBug{"nodes_of_a_graph_depend", 1, "y.get()[kCount - 1] == 6"}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+TEST(StreamOrders, ErrorsOfKernelsComeWithTheWait) {
+  const Outcome outcome = run_case("--streams late", "streams", "error_comes_with_the_wait");
+  EXPECT_EQ(outcome.status, kFinding) << outcome.text;
+  EXPECT_TRUE(outcome.says("launch: cudaSuccess\n")) << outcome.text;
+  EXPECT_TRUE(outcome.says("kernel _Z3set")) << outcome.text;
+  EXPECT_TRUE(outcome.says("wait: cudaErrorIllegalAddress")) << outcome.text;
+}
+TEST(StreamOrders, OtherNamesAreRefused) {
+  Outcome outcome = run_case("--streams later", "streams", "default_streams");
+  EXPECT_EQ(outcome.status, 2) << outcome.text;
+  EXPECT_TRUE(outcome.says("expected issue, late or random")) << outcome.text;
+  outcome = run_case("--check memory", "streams", "default_streams");
+  EXPECT_EQ(outcome.status, 2) << outcome.text;
+  EXPECT_TRUE(outcome.says("unknown check 'memory'")) << outcome.text;
+}
+
 TEST(Mutant, LosesItsLastStore) {
   for (const std::string name : {"axpy", "_Z4axpyifPKfPf", "'axpy(int, float, float const*, float*)'"}) {
     const Outcome outcome = run_case("--mutate " + name, "memory", "elementwise");

@@ -16,6 +16,9 @@ const char kUsage[] =
     "  --check LIST     mem, init, race, sync, all (those four), api or none, separated by commas (default: mem)\n"
     "  --profile FILE   write counters of every kernel to FILE as JSON\n"
     "  --seed N         run blocks in an order drawn from N (default 0: in order)\n"
+    "  --streams ORDER  when copies, kernels and the like run: issue (default: at the call), late (when something "
+    "that\n"
+    "                   must wait for them does), random (in a legal order drawn from --seed)\n"
     "  --arch NN        compute capability that the device claims: 80 or 90 (default: 80, or 90 where the PTX needs "
     "it)\n"
     "  --threads N      worker threads (default: every core)\n"
@@ -39,9 +42,9 @@ int main(int count, char** arguments) {
   const struct {
     const char* option;
     const char* variable;
-  } options[] = {{"--check", "VGPU_CHECK"},  {"--profile", "VGPU_PROFILE"}, {"--seed", "VGPU_SEED"},
-                 {"--arch", "VGPU_ARCH"},    {"--threads", "VGPU_THREADS"}, {"--memory", "VGPU_MEMORY"},
-                 {"--mutate", "VGPU_MUTATE"}};
+  } options[] = {{"--check", "VGPU_CHECK"},   {"--profile", "VGPU_PROFILE"}, {"--seed", "VGPU_SEED"},
+                 {"--arch", "VGPU_ARCH"},     {"--threads", "VGPU_THREADS"}, {"--memory", "VGPU_MEMORY"},
+                 {"--mutate", "VGPU_MUTATE"}, {"--streams", "VGPU_STREAMS"}};
   for (; at < count && arguments[at][0] == '-'; ++at) {
     if (std::strcmp(arguments[at], "--help") == 0 || std::strcmp(arguments[at], "-h") == 0) {
       std::fputs(kUsage, stdout);
