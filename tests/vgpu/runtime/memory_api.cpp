@@ -94,6 +94,19 @@ cudaError_t copy_2d(void* to, size_t to_pitch, const void* from, size_t from_pit
   return cudaSuccess;
 }
 
+cudaError_t copy_3d(const cudaMemcpy3DParms& p) {
+  for (size_t z = 0; z < p.extent.depth; ++z) {
+    char* to = static_cast<char*>(p.dstPtr.ptr) + (z + p.dstPos.z) * p.dstPtr.pitch * p.dstPtr.ysize +
+               p.dstPos.y * p.dstPtr.pitch + p.dstPos.x;
+    const char* from = static_cast<const char*>(p.srcPtr.ptr) + (z + p.srcPos.z) * p.srcPtr.pitch * p.srcPtr.ysize +
+                       p.srcPos.y * p.srcPtr.pitch + p.srcPos.x;
+    if (const cudaError_t error =
+            copy_2d(to, p.dstPtr.pitch, from, p.srcPtr.pitch, p.extent.width, p.extent.height, p.kind))
+      return error;
+  }
+  return cudaSuccess;
+}
+
 cudaError_t fill(void* to, int value, size_t bytes, unsigned element) {
   if (const cudaError_t sticky = sticky_error()) return sticky;
   if (bytes == 0) return cudaSuccess;
@@ -195,8 +208,11 @@ cudaError_t cudaHostGetDevicePointer(void** device, void* host, unsigned) {
   *device = host;
   return cudaSuccess;
 }
-cudaError_t cudaHostGetFlags(unsigned* flags, void*) {
-  *flags = 0;
+cudaError_t cudaHostGetFlags(unsigned* flags, void* host) {
+  const Allocation* found = Memory::instance().find(reinterpret_cast<u64>(host));
+  if (!found || (found->kind != MemoryKind::pinned && found->kind != MemoryKind::registered))
+    return set_error(cudaErrorInvalidValue);
+  *flags = cudaHostAllocMapped;  // with unified addresses all of it is
   return cudaSuccess;
 }
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total) {
@@ -260,6 +276,10 @@ cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, size_t) {
 cudaError_t cudaMemPoolSetAccess(cudaMemPool_t, const cudaMemAccessDesc*, size_t) {
   return cudaSuccess;
 }
+cudaError_t cudaMemPoolGetAccess(cudaMemAccessFlags* flags, cudaMemPool_t, cudaMemLocation*) {
+  *flags = cudaMemAccessFlagsProtReadWrite;
+  return cudaSuccess;
+}
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribute, void* value) {
   if (attribute == cudaMemPoolAttrReleaseThreshold) pool->threshold = *static_cast<u64*>(value);
   return cudaSuccess;
@@ -317,18 +337,7 @@ cudaError_t cudaMemcpy3DAsync(const cudaMemcpy3DParms* p, cudaStream_t stream) {
     report("unsupported: cudaMemcpy3D with arrays");
     return set_error(cudaErrorNotSupported);
   }
-  return set_error(enqueue(stream, NodeType::copy, [q = *p]() -> cudaError_t {
-    for (size_t z = 0; z < q.extent.depth; ++z) {
-      char* to = static_cast<char*>(q.dstPtr.ptr) + (z + q.dstPos.z) * q.dstPtr.pitch * q.dstPtr.ysize +
-                 q.dstPos.y * q.dstPtr.pitch + q.dstPos.x;
-      const char* from = static_cast<const char*>(q.srcPtr.ptr) + (z + q.srcPos.z) * q.srcPtr.pitch * q.srcPtr.ysize +
-                         q.srcPos.y * q.srcPtr.pitch + q.srcPos.x;
-      if (const cudaError_t error =
-              copy_2d(to, q.dstPtr.pitch, from, q.srcPtr.pitch, q.extent.width, q.extent.height, q.kind))
-        return error;
-    }
-    return cudaSuccess;
-  }));
+  return set_error(enqueue(stream, NodeType::copy, [q = *p] { return copy_3d(q); }));
 }
 cudaError_t cudaMemcpy3D(const cudaMemcpy3DParms* p) {
   return cudaMemcpy3DAsync(p, nullptr);

@@ -99,6 +99,7 @@ int blocks_per_multiprocessor(Kernel& kernel, int threads, size_t shared);
 cudaError_t copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind);
 cudaError_t copy_2d(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t height,
                     cudaMemcpyKind kind);
+cudaError_t copy_3d(const cudaMemcpy3DParms& copy);
 cudaError_t fill(void* to, int value, size_t bytes, unsigned element);
 cudaError_t fill_2d(void* to, size_t pitch, int value, size_t width, size_t height, unsigned element);
 
@@ -131,17 +132,23 @@ struct CUgraphNode_st {
   bool enabled = true;
   cudaKernelNodeParams kernel{};
   std::vector<tweedie::vgpu::u8> parameters;
+  std::vector<void*> arguments;  // the places of `parameters`, for whoever asks
+  std::map<cudaKernelNodeAttrID, cudaKernelNodeAttrValue> attributes;
   cudaHostNodeParams host{};
   cudaMemsetParams memset{};
   cudaMemcpy3DParms copy3d{};
-  CUgraph_st* child = nullptr;
+  cudaMemAllocNodeParams memory{};
+  cudaEvent_t event = nullptr;
+  std::shared_ptr<CUgraph_st> child;
   bool cooperative = false;
   void set_kernel(const cudaKernelNodeParams& params);
 };
 struct CUgraph_st {
   std::vector<std::unique_ptr<CUgraphNode_st>> nodes;
+  std::map<CUgraphNode_st*, CUgraphNode_st*> from_source;  // of a clone
 };
 struct CUgraphExec_st {
+  unsigned long long flags = 0;
   std::unique_ptr<CUgraph_st> graph;                       // a copy
   std::map<CUgraphNode_st*, CUgraphNode_st*> from_source;  // source node to the copy's
 };
@@ -153,6 +160,8 @@ CUstream_st* stream_of(cudaStream_t stream);
 cudaError_t enqueue(cudaStream_t stream, NodeType type, std::function<cudaError_t()> run,
                     const std::function<void(CUgraphNode_st&)>& describe = {});
 std::unique_ptr<CUgraph_st> clone_graph(const CUgraph_st& graph, std::map<CUgraphNode_st*, CUgraphNode_st*>& map);
+// An event that a graph's node records.
+cudaError_t record_now(cudaEvent_t event);
 // An operation that may not happen while any stream captures (cudaMalloc is fine; synchronisation is not).
 cudaError_t refuse_while_capturing(cudaStream_t stream);
 

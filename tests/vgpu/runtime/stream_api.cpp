@@ -46,6 +46,12 @@ cudaError_t enqueue(cudaStream_t handle, NodeType type, std::function<cudaError_
   return cudaSuccess;
 }
 
+cudaError_t record_now(cudaEvent_t event) {
+  event->recorded = true;
+  event->at = std::chrono::steady_clock::now();
+  return cudaSuccess;
+}
+
 }  // namespace tweedie::vgpu
 
 using namespace tweedie::vgpu;
@@ -130,11 +136,9 @@ cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t handle, uns
     return cudaSuccess;
   }
   event->captured = nullptr;
-  return set_error(enqueue(handle, NodeType::event_record, [event] {
-    event->recorded = true;
-    event->at = std::chrono::steady_clock::now();
-    return cudaSuccess;
-  }));
+  return set_error(enqueue(
+      handle, NodeType::event_record, [event] { return record_now(event); },
+      [event](CUgraphNode_st& node) { node.event = event; }));
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   return cudaEventRecordWithFlags(event, stream, 0);

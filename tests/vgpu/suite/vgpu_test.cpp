@@ -46,6 +46,9 @@ TEST(Programs, Matrix) {
 TEST(Programs, Runtime) {
   expect_clean("--check mem,init,sync", "runtime");
 }
+TEST(Programs, Graphs) {
+  expect_clean("--check all", "graphs");
+}
 TEST(Programs, Libraries) {
   expect_clean("--check mem,init", "libraries");
 }
