@@ -122,6 +122,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Bug{"missing_syncwarp", "race", "one thread reads what another wrote", "planted.cu:"},
                     Bug{"flag_without_release", "race", "one thread reads what another wrote shared", "planted.cu:"},
                     Bug{"texture_fetch", "mem", "the virtual GPU lacks this instruction", "tex.1d"},
+                    Bug{"sparse_product", "mem", "the virtual GPU lacks this instruction", "mma.sp"},
                     Bug{"trap", "mem", "trap", "thread (7, 0, 0)"}),
     [](const auto& info) { return std::string(info.param.name) + "_" + std::to_string(info.index); });
 
