@@ -5,6 +5,7 @@
 #include "exec/access.h"
 #include "exec/half.h"
 #include "exec/handlers.h"
+#include "exec/scheduler.h"
 
 namespace tweedie::vgpu {
 namespace {
@@ -93,6 +94,7 @@ T exchange(void* at, Apply apply, T b, T c) {
 
 // The host's addresses of the active lanes' places of `bytes` each, a power of two; false where an access faults.
 bool find_places(Warp& warp, const Inst* in, u32 bytes, u64* addresses) {
+  polled() = true;
   for (int i = 0; i < kLanes; ++i)
     addresses[i] = in->space ? static_cast<u64>(reg<u32>(warp, in->a)[i] + static_cast<u32>(in->imm))
                              : reg<u64>(warp, in->a)[i] + static_cast<u64>(in->imm);
