@@ -32,15 +32,19 @@ struct LayerCase {
   Shape x, weight, y;  // of one micro-batch
 };
 
-const LayerCase linear_case{"matmul", [](const Tensor& x, const Tensor& weight, const Tensor& bias) {
-                              return linear(x, weight, bias);
-                            },
-                            {300, 33}, {17, 33}, {300, 17}};
+const LayerCase linear_case{
+    "matmul",
+    [](const Tensor& x, const Tensor& weight, const Tensor& bias) { return linear(x, weight, bias); },
+    {300, 33},
+    {17, 33},
+    {300, 17}};
 const LayerCase conv2d_case{"conv2d_filter_gradient",
                             [](const Tensor& x, const Tensor& weight, const Tensor& bias) {
                               return conv2d(x, weight, bias, {1, 1, 1, 1, 1});
                             },
-                            {2, 12, 13, 8}, {9, 3, 3, 8}, {2, 12, 13, 9}};
+                            {2, 12, 13, 8},
+                            {9, 3, 3, 8},
+                            {2, 12, 13, 9}};
 
 struct Gradients {
   Tensor weight, bias;
@@ -82,9 +86,8 @@ TEST_P(Bfloat16Gradients, AreFloat32SumsOverOneBatchAndOverSeveral) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Layers, Bfloat16Gradients, testing::Values(linear_case, conv2d_case), [](const auto& info) {
-  return std::string(info.index == 0 ? "linear" : "conv2d");
-});
+INSTANTIATE_TEST_SUITE_P(Layers, Bfloat16Gradients, testing::Values(linear_case, conv2d_case),
+                         [](const auto& info) { return std::string(info.index == 0 ? "linear" : "conv2d"); });
 
 }  // namespace
 }  // namespace tweedie

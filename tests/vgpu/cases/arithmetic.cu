@@ -439,3 +439,30 @@ CASE(rare_integer_forms) {
               unsigned(x) << 16 | (within(x, -128, 127) & 255) << 8 | (within(y, -128, 127) & 255));
   PTX_INTEGER("{.reg .b16 t; cvt.u16.u32 t, %1; mov.b32 %0, {t, t};}", (x & 65535) * 65537u);
 }
+
+__global__ void pairs_of_brains(const unsigned* in, unsigned* out) {
+  const int i = threadIdx.x;
+  asm("ex2.approx.ftz.bf16x2 %0, %1;" : "=r"(out[i]) : "r"(in[i]));
+  asm("min.xorsign.abs.f16x2 %0, %1, %2;" : "=r"(out[32 + i]) : "r"(in[i]), "r"(in[31 - i]));
+  asm("max.NaN.xorsign.abs.bf16x2 %0, %1, %2;" : "=r"(out[64 + i]) : "r"(in[i]), "r"(in[31 - i]));
+}
+CASE(powers_and_magnitudes_of_pairs) {
+  std::vector<unsigned> in(32);
+  for (int i = 0; i < 32; ++i) {
+    const __nv_bfloat16 power(float(3 * i - 60)), other(i % 2 ? -0.5f : 0.25f);
+    in[i] = __bfloat16_as_ushort(power) | unsigned(__bfloat16_as_ushort(other)) << 16;
+  }
+  Device<unsigned> from(in), to(96);
+  pairs_of_brains<<<1, 32>>>(from, to);
+  const auto got = to.get();
+  for (int i = 0; i < 32; ++i) {
+    CHECK(got[i] << 16 == unsigned(__bfloat16_as_ushort(__nv_bfloat16(std::exp2(float(3 * i - 60)))))
+                              << 16);  // tiny ones too
+    for (int k = 0; k < 32; k += 16) {
+      const unsigned a = in[i] >> k & 65535, b = in[31 - i] >> k & 65535,
+                     sign = (a ^ b) & 0x8000;  // ordered as integers
+      CHECK((got[32 + i] >> k & 65535) == (std::min(a & 0x7fff, b & 0x7fff) | sign));
+      CHECK((got[64 + i] >> k & 65535) == (std::max(a & 0x7fff, b & 0x7fff) | sign));
+    }
+  }
+}

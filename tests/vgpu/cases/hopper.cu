@@ -1,5 +1,6 @@
 // What nvcc makes of the same source for compute_90 only: built for that alone.
 #include <cuda_fp16.h>
+#include <cuda_fp8.h>
 
 #include "harness.h"
 
@@ -29,6 +30,71 @@ CASE(halves_to_bytes) {
     CHECK(narrow.get()[i] == std::min(std::max(whole, -128.0f), 127.0f));
     CHECK(wide.get()[i] == std::min(std::max(whole, 0.0f), 255.0f));
   }
+}
+
+// To 8-bit floats and back, in instructions from compute_89 on and in the header's own code on the host.
+__global__ void narrowed(const float* in, uchar4* out, float2* back) {
+  const float x = in[threadIdx.x];
+  const __nv_fp8_e4m3 small(x);
+  const __nv_fp8_e5m2 wide(x);
+  const __nv_fp8x2_e4m3 pair(make_float2(x, -x));
+  const __nv_fp8_e5m2 from_half(__float2half(x));
+  out[threadIdx.x] = make_uchar4(small.__x, wide.__x, pair.__x >> 8, from_half.__x);
+  back[threadIdx.x] = make_float2(float(small), float(wide));
+}
+CASE(floats_of_8_bits) {
+  std::vector<float> x = {0,      -0.0f,    1,         448,     464,      465,        57344,    61440,    1e9f,
+                          -1e38f, INFINITY, -INFINITY, 0x1p-9f, 0x1p-10f, 0x1.8p-10f, 0x1p-16f, 0x1p-17f, 1e-30f};
+  for (int exponent = -18; exponent < 17; ++exponent)
+    for (int step = 0; step < 16; ++step) x.push_back(std::ldexp(16.0f + step, exponent - 4) * (step % 3 ? 1 : -1));
+  Device<float> in(x);
+  Device<uchar4> out(x.size());
+  Device<float2> back(x.size());
+  narrowed<<<1, x.size()>>>(in, out, back);
+  const auto got = out.get();
+  const auto wide = back.get();
+  for (size_t i = 0; i < x.size(); ++i) {
+    const __nv_fp8_e4m3 four(x[i]);
+    const __nv_fp8_e5m2 five(x[i]), half(__float2half(x[i]));
+    CHECK(got[i].x == four.__x && got[i].y == five.__x && got[i].z == (four.__x ^ 128) && got[i].w == half.__x);
+    CHECK(wide[i].x == float(four) && wide[i].y == float(five));
+  }
+}
+
+__global__ void products_of_bytes(const unsigned* a, const unsigned* b, float* out) {
+  const int t = threadIdx.x;
+  float d[4] = {1, 2, 3, 4};
+  asm volatile(
+      "mma.sync.aligned.m16n8k32.row.col.f32.e4m3.e5m2.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[4 * t]), "r"(a[4 * t + 1]), "r"(a[4 * t + 2]), "r"(a[4 * t + 3]), "r"(b[2 * t]), "r"(b[2 * t + 1]));
+  for (int q = 0; q < 4; ++q) out[4 * t + q] = d[q];
+}
+CASE(matrices_of_8_bit_floats) {
+  Numbers numbers(9);
+  std::vector<unsigned> a(128), b(64);
+  for (auto& word : a)
+    for (int k = 0; k < 32; k += 8) word |= unsigned(__nv_fp8_e4m3(float(numbers.bits() % 15) - 7).__x) << k;
+  for (auto& word : b)
+    for (int k = 0; k < 32; k += 8) word |= unsigned(__nv_fp8_e5m2(0.5f * float(numbers.bits() % 9) - 2).__x) << k;
+  Device<unsigned> da(a), db(b);
+  Device<float> out(128);
+  products_of_bytes<<<1, 32>>>(da, db, out);
+  const auto got = out.get();
+  for (int lane = 0; lane < 32; ++lane)
+    for (int q = 0; q < 4; ++q) {
+      float sum = 1 + q;
+      for (int word = 0; word < 8; ++word)
+        for (int k = 0; k < 32; k += 8) {
+          __nv_fp8_e4m3 x;
+          __nv_fp8_e5m2 y;
+          x.__x = a[(lane / 4 * 4 + word % 4) * 4 + word / 4 * 2 + q / 2] >> k & 255;
+          y.__x = b[((2 * (lane % 4) + q % 2) * 4 + word % 4) * 2 + word / 4] >> k & 255;
+          sum += float(x) * float(y);
+        }
+      CHECK(got[4 * lane + q] == sum);
+    }
 }
 
 // Each group elects one lane of its own.

@@ -154,3 +154,69 @@ CASE(saturation) {
   saturating<<<1, 32>>>(out);
   for (const int x : out.get()) CHECK(x == 2147483647);
 }
+
+// Elements of less than a byte: a word of A and B each holds 32 / bits of them along k.
+#define NARROW(name, text, words_a, words_b, words_c, operands, ...)                   \
+  __global__ void name(const unsigned* a, const unsigned* b, const int* c, int* out) { \
+    const unsigned *x = a + words_a * threadIdx.x, *y = b + words_b * threadIdx.x;     \
+    int d[words_c];                                                                    \
+    for (int i = 0; i < words_c; ++i) d[i] = c[words_c * threadIdx.x + i];             \
+    asm volatile("mma.sync.aligned." text " " operands ";" : __VA_ARGS__);             \
+    for (int i = 0; i < words_c; ++i) out[words_c * threadIdx.x + i] = d[i];           \
+  }
+NARROW(signed_nibbles, "m8n8k32.row.col.s32.s4.s4.s32", 1, 1, 2, "{%0, %1}, {%2}, {%3}, {%0, %1}", "+r"(d[0]),
+       "+r"(d[1])
+       : "r"(x[0]), "r"(y[0]))
+NARROW(mixed_nibbles, "m16n8k64.row.col.satfinite.s32.u4.s4.s32", 4, 2, 4,
+       "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3}", "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+       : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(y[0]), "r"(y[1]))
+NARROW(bits_that_differ, "m16n8k256.row.col.s32.b1.b1.s32.xor.popc", 4, 2, 4,
+       "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3}", "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+       : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(y[0]), "r"(y[1]))
+NARROW(bits_in_both, "m16n8k128.row.col.s32.b1.b1.s32.and.popc", 2, 1, 4,
+       "{%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3}", "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+       : "r"(x[0]), "r"(x[1]), "r"(y[0]))
+
+// product(word of A, word of B) sums over the elements of both.
+template <class Kernel, class Product>
+void check_narrow(Kernel kernel, int halves, int blocks, bool saturates, Product product) {
+  Numbers numbers(5);
+  std::vector<unsigned> a(32 * halves * blocks), b(32 * blocks);
+  std::vector<int> c(32 * 2 * halves);
+  for (auto& x : a) x = numbers.bits();
+  for (auto& x : b) x = numbers.bits();
+  for (size_t i = 0; i < c.size(); ++i)
+    c[i] = saturates && i % 3 ? (i % 2 ? INT32_MAX : INT32_MIN) : int(numbers.bits() % 999);
+  Device<unsigned> da(a), db(b);
+  Device<int> dc(c), out(c.size());
+  kernel<<<1, 32>>>(da, db, dc, out);
+  const auto got = out.get();
+  for (int lane = 0; lane < 32; ++lane)
+    for (int q = 0; q < 2 * halves; ++q) {
+      const int row = lane / 4, column = 2 * (lane % 4) + q % 2;  // the row of a half
+      long long sum = c[lane * 2 * halves + q];
+      for (int block = 0; block < blocks; ++block)
+        for (int word = 0; word < 4; ++word)
+          sum += product(a[(4 * row + word) * halves * blocks + block * halves + q / 2],
+                         b[(4 * column + word) * blocks + block]);
+      if (saturates) sum = std::min<long long>(std::max<long long>(sum, INT32_MIN), INT32_MAX);
+      CHECK(got[lane * 2 * halves + q] == int(sum));
+    }
+}
+int signed_nibble(unsigned word, int k) {
+  return int(word << (28 - 4 * k)) >> 28;
+}
+CASE(narrow_integers) {
+  check_narrow(signed_nibbles, 1, 1, false, [](unsigned a, unsigned b) {
+    int sum = 0;
+    for (int k = 0; k < 8; ++k) sum += signed_nibble(a, k) * signed_nibble(b, k);
+    return sum;
+  });
+  check_narrow(mixed_nibbles, 2, 2, true, [](unsigned a, unsigned b) {
+    int sum = 0;
+    for (int k = 0; k < 8; ++k) sum += int(a >> (4 * k) & 15) * signed_nibble(b, k);
+    return sum;
+  });
+  check_narrow(bits_that_differ, 2, 2, false, [](unsigned a, unsigned b) { return __builtin_popcount(a ^ b); });
+  check_narrow(bits_in_both, 2, 1, false, [](unsigned a, unsigned b) { return __builtin_popcount(a & b); });
+}

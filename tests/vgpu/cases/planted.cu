@@ -183,3 +183,16 @@ CASE(texture_fetch) {
   Device<float> out(32);
   fetch<<<1, 32>>>(1, out);
 }
+__global__ void sparse(unsigned* out) {
+  unsigned a = threadIdx.x, d[2];
+  asm volatile(
+      "mma.sp::ordered_metadata.sync.aligned.m16n8k16.row.col.f16.f16.f16.f16 {%0, %1}, {%2, %2}, {%2, %2}, {%2, %2}, "
+      "%2, 0x0;"
+      : "=r"(d[0]), "=r"(d[1])
+      : "r"(a));
+  out[threadIdx.x] = d[0] + d[1];
+}
+CASE(sparse_product) {
+  Device<unsigned> out(32);
+  sparse<<<1, 32>>>(out);
+}

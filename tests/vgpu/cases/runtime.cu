@@ -179,6 +179,26 @@ CASE(graph_memory_and_neighbours) {
   CUDA(cudaGraphDestroy(graph));
 }
 
+CASE(peers_and_pinned_memory) {
+  int can = -1;
+  CUDA(cudaDeviceCanAccessPeer(&can, 0, 0));
+  CHECK(can == 0 && cudaDeviceCanAccessPeer(&can, 0, 1) == cudaErrorInvalidDevice);
+  CHECK(cudaDeviceGetP2PAttribute(&can, cudaDevP2PAttrAccessSupported, 0, 0) == cudaErrorInvalidDevice);
+  cudaGetLastError();
+  void* pinned;
+  unsigned flags = 0;
+  CUDA(cudaMallocHost(&pinned, 100));
+  CUDA(cudaHostGetFlags(&flags, pinned));
+  CHECK(flags & cudaHostAllocMapped);
+  CUDA(cudaFreeHost(pinned));
+  cudaMemPool_t pool;
+  cudaMemAccessFlags access;
+  cudaMemLocation here = {cudaMemLocationTypeDevice, 0};
+  CUDA(cudaDeviceGetDefaultMemPool(&pool, 0));
+  CUDA(cudaMemPoolGetAccess(&access, pool, &here));
+  CHECK(access == cudaMemAccessFlagsProtReadWrite);
+}
+
 CASE(pools_and_names) {
   cudaStream_t stream;
   CUDA(cudaStreamCreate(&stream));

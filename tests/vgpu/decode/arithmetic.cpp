@@ -333,6 +333,7 @@ bool Decoder::arithmetic(const ptx::Instruction& in) {
   inst.d = destination(operands[0], result_width);
   inst.extra = current_->carry;
   if (is_half(type)) {
+    if (in.has("ftz") && (op == "abs" || op == "neg")) throw Unsupported("flushing signs of halves");
     inst.flags = half_flags(in);
     emit(key, inst);
   } else if (floats) {

@@ -4,8 +4,27 @@
 
 namespace tweedie::vgpu {
 
+// cvt.rn.satfinite.e4m3x2.f32 d, a, b; .e5m2x2; from .f16x2; and back to .f16x2.
+bool Decoder::convert_bytes(const ptx::Instruction& in) {
+  const std::string &from = in.parts.back(), &to = in.parts.at(in.parts.size() - 2);
+  const auto is_bytes = [](const std::string& type) { return type == "e4m3x2" || type == "e5m2x2"; };
+  const bool narrow = is_bytes(to), pair = from == "f16x2";
+  if (!narrow && !is_bytes(from)) return false;
+  const bool known = in.has("rn") && (narrow ? in.has("satfinite") && (pair || from == "f32") : to == "f16x2");
+  if (!known) throw Unsupported("this cvt of 8-bit floats");
+  Inst inst;
+  inst.flags = static_cast<u8>(((narrow ? to : from) == "e5m2x2" ? 1 : 0) | (pair ? 2 : 0) | (in.has("relu") ? 4 : 0));
+  inst.a = source(in.operands.at(1), narrow ? 32 : 16);
+  if (narrow && !pair) inst.b = source(in.operands.at(2), 32);
+  inst.d = destination(in.operands.at(0), narrow ? 16 : 32);
+  emit(narrow ? "cvt.narrow.pair" : "cvt.widen.pair", inst);
+  return true;
+}
+
 bool Decoder::convert(const ptx::Instruction& in) {
   if (in.parts[0] != "cvt") return false;
+  if (convert_bytes(in)) return true;
+  if (in.has("satfinite")) throw Unsupported("cvt.satfinite");
   const std::string from = in.parts.back(), to = in.parts.at(in.parts.size() - 2);
   const auto& target = in.operands.at(0);
   std::string mode;

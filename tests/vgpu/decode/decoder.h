@@ -75,6 +75,7 @@ class Decoder {
   bool video(const ptx::Instruction& in);
   bool compare(const ptx::Instruction& in);
   bool convert(const ptx::Instruction& in);
+  bool convert_bytes(const ptx::Instruction& in);
   bool move(const ptx::Instruction& in);
   void flush(u32 at);
 
@@ -94,6 +95,7 @@ class Decoder {
   bool matrix(const ptx::Instruction& in);
   void matrix_registers(const ptx::Operand& operand, int width, bool write, std::vector<u32>& out);
   void multiply_matrices(const ptx::Instruction& in);
+  void multiply_narrow(const ptx::Instruction& in, const std::vector<std::string>& types, int a, int b);
   void move_fragment(const ptx::Instruction& in, bool load);
   void call(const ptx::Instruction& in);
 

@@ -1,4 +1,6 @@
 // Warp-level matrix operations: mma, wmma, ldmatrix, stmatrix, movmatrix.
+#include <algorithm>
+
 #include "decode/decoder.h"
 
 namespace tweedie::vgpu {
@@ -84,11 +86,17 @@ void Decoder::multiply_matrices(const ptx::Instruction& in) {
   const Shape shape = shape_of(in);
   // The last four types are those of D, A, B and C (wmma of f16 names D and C only).
   std::vector<std::string> types;
-  for (const auto& part : in.parts)
+  static const std::set<std::string> words = {"mma",       "wmma", "sync", "aligned", "row", "col",
+                                              "satfinite", "xor",  "and",  "popc",    "rn"};
+  for (const auto& part : in.parts) {
+    const bool shape_word = part.size() > 1 && part[0] == 'm' && std::isdigit(part[1]);
     if (ptx::type_bytes(part) || part == "e4m3" || part == "e5m2" || part == "s4" || part == "u4" || part == "b1")
       types.push_back(part);
+    else if (!shape_word && !words.count(part))
+      throw Unsupported("mma with " + part);
+  }
   if (whole_tiles && types.size() == 2) types = {types[0], "f16", "f16", types[1]};
-  if (types.size() != 4 || in.has("sp") || in.has("xor")) throw Unsupported("this mma");
+  if (types.size() != 4 || in.operands.size() != 4) throw Unsupported("this mma");
   std::vector<u32> all;
   program_->sources[source_].mma_flops = static_cast<u32>(2 * shape.m * shape.n * shape.k);
   Inst inst;
@@ -101,6 +109,13 @@ void Decoder::multiply_matrices(const ptx::Instruction& in) {
     for (std::size_t k = 0; k < 4; ++k) matrix_registers(in.operands.at(k), 64, k == 0, all);
     inst.list = list(all);
     emit("mma.f64", inst);
+    return;
+  }
+  static const std::vector<std::string> narrow = {"s4", "u4", "b1", "e4m3", "e5m2"};
+  if (const auto found = std::find(narrow.begin(), narrow.end(), types[1]); found != narrow.end()) {
+    const auto other = std::find(narrow.begin(), narrow.end(), types[2]);
+    if (whole_tiles || other == narrow.end()) throw Unsupported("this mma");
+    multiply_narrow(in, types, static_cast<int>(found - narrow.begin()), static_cast<int>(other - narrow.begin()));
     return;
   }
   const int sub = elements_of(types[1]);
@@ -121,6 +136,26 @@ void Decoder::multiply_matrices(const ptx::Instruction& in) {
   inst.target = static_cast<u32>(ends[1] - ends[0]) | static_cast<u32>(ends[2] - ends[1]) << 8;
   inst.list = list(all);
   emit("mma", inst);
+}
+
+// Elements of A and B: 0 s4, 1 u4, 2 bits, 3 e4m3, 4 e5m2; no mixture of integers, bits and floats.
+void Decoder::multiply_narrow(const ptx::Instruction& in, const std::vector<std::string>& types, int a, int b) {
+  const Shape shape = shape_of(in);
+  const auto bits = [](int element) { return element == 2 ? 1 : element < 2 ? 4 : 8; };
+  const int block = 4 * 32 / bits(a);
+  if (bits(a) != bits(b) || shape.n != 8 || (shape.m != 8 && shape.m != 16) || shape.k % block)
+    throw Unsupported("this mma");
+  if (a == 2 && !(in.has("popc") && (in.has("xor") || in.has("and")))) throw Unsupported("this mma of bits");
+  Inst inst;
+  inst.kind = static_cast<u8>(a);
+  inst.bytes = static_cast<u8>(b);
+  inst.count = static_cast<u8>(shape.k / block);
+  inst.flags = static_cast<u8>((types[3] == "f16" ? 1 : 0) | (types[0] == "f16" ? 2 : 0) | (shape.m == 8 ? 4 : 0) |
+                               (in.has("satfinite") ? 8 : 0) | (in.has("xor") ? 16 : 0));
+  std::vector<u32> all;
+  for (std::size_t k = 0; k < 4; ++k) matrix_registers(in.operands.at(k), 32, k == 0, all);
+  inst.list = list(all);
+  emit("mma.narrow", inst);
 }
 
 void Decoder::move_fragment(const ptx::Instruction& in, bool load) {

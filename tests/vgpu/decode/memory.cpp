@@ -187,7 +187,8 @@ bool Decoder::bulk_copy(const ptx::Instruction& in) {
   for (const auto& part : in.parts)
     if (part == "global" || part.rfind("shared", 0) == 0) spaces.push_back(part);
   const bool known = in.parts.at(1) == "async" && in.parts.at(2) == "bulk" && spaces.size() == 2;
-  if (!known || in.has("tensor") || in.has("multicast::cluster")) throw Unsupported("this bulk copy");
+  if (!known || in.has("tensor") || in.has("multicast::cluster") || in.has("cp_mask") || in.has("ignore_oob"))
+    throw Unsupported("this bulk copy");
   const bool load = spaces[1] == "global" && spaces[0] != "global";
   if (!load && !(spaces[0] == "global" && spaces[1] == "shared::cta")) throw Unsupported("this bulk copy");
   bool frame_relative = false;

@@ -5,6 +5,7 @@
 #include "exec/access.h"
 #include "exec/half.h"
 #include "exec/handlers.h"
+#include "exec/scheduler.h"
 
 namespace tweedie::vgpu {
 namespace {
@@ -91,31 +92,39 @@ T exchange(void* at, Apply apply, T b, T c) {
   return old;
 }
 
+// The host's addresses of the active lanes' places of `bytes` each, a power of two; false where an access faults.
+bool find_places(Warp& warp, const Inst* in, u32 bytes, u64* addresses) {
+  polled() = true;
+  for (int i = 0; i < kLanes; ++i)
+    addresses[i] = in->space ? static_cast<u64>(reg<u32>(warp, in->a)[i] + static_cast<u32>(in->imm))
+                             : reg<u64>(warp, in->a)[i] + static_cast<u64>(in->imm);
+  for (u32 rest = warp.mask; rest; rest &= rest - 1) {
+    const u32 i = static_cast<u32>(__builtin_ctz(rest));
+    if (addresses[i] & (bytes - 1)) {
+      fault_misaligned(warp, in, addresses[i], bytes, i);
+      return false;
+    }
+    if (in->space && addresses[i] + bytes > warp.block->shared_bytes) {
+      fault_bounds(warp, in, SpaceKind::shared, addresses[i], bytes, i);
+      return false;
+    }
+  }
+  if (warp.observe)
+    observe(warp, in, addresses, warp.mask, bytes, in->space ? SpaceKind::shared : SpaceKind::global,
+            AccessKind::atomic);
+  if (!in->space) return resolve_lanes(warp, in, addresses, bytes, AccessKind::atomic);
+  for (u32 i = 0; i < kLanes; ++i) addresses[i] += reinterpret_cast<u64>(warp.block->shared);
+  return true;
+}
+
 // a: address, b and c: operands, d: destination (kFull for red); imm: offset; extra: index of the operation;
 // space: 0 global, 1 shared with 32-bit addresses; count: elements of a vector, whose operands, then results, are the
 // list.
 template <class T>
 const Inst* atomic(Warp& warp, const Inst* in) {
   const Apply apply = reinterpret_cast<Apply>(in->operation);
-  const u32 bytes = sizeof(T) * in->count;
   u64 addresses[kLanes];
-  for (int i = 0; i < kLanes; ++i)
-    addresses[i] = in->space ? static_cast<u64>(reg<u32>(warp, in->a)[i] + static_cast<u32>(in->imm))
-                             : reg<u64>(warp, in->a)[i] + static_cast<u64>(in->imm);
-  for (u32 rest = warp.mask; rest; rest &= rest - 1) {
-    const u32 i = static_cast<u32>(__builtin_ctz(rest));
-    if (addresses[i] & (bytes - 1)) return fault_misaligned(warp, in, addresses[i], bytes, i);
-    if (in->space && addresses[i] + bytes > warp.block->shared_bytes)
-      return fault_bounds(warp, in, SpaceKind::shared, addresses[i], bytes, i);
-  }
-  if (warp.observe)
-    observe(warp, in, addresses, warp.mask, bytes, in->space ? SpaceKind::shared : SpaceKind::global,
-            AccessKind::atomic);
-  if (in->space) {
-    for (auto& address : addresses) address += reinterpret_cast<u64>(warp.block->shared);
-  } else if (!resolve_lanes(warp, in, addresses, bytes, AccessKind::atomic)) {
-    return nullptr;
-  }
+  if (!find_places(warp, in, sizeof(T) * in->count, addresses)) return nullptr;
   T values[4][kLanes];  // copied: a result may take the place of a later operand
   for (u32 k = 0; k < in->count; ++k)
     std::memcpy(values[k], reg<T>(warp, in->count > 1 ? in->list[k] : in->b), sizeof values[k]);
@@ -137,22 +146,7 @@ const Inst* atomic(Warp& warp, const Inst* in) {
 __attribute__((target("cx16"))) const Inst* wide_atomic(Warp& warp, const Inst* in) {
   using Word = unsigned __int128;
   u64 addresses[kLanes];
-  for (int i = 0; i < kLanes; ++i)
-    addresses[i] = in->space ? static_cast<u64>(reg<u32>(warp, in->a)[i] + static_cast<u32>(in->imm))
-                             : reg<u64>(warp, in->a)[i] + static_cast<u64>(in->imm);
-  for (u32 rest = warp.mask; rest; rest &= rest - 1) {
-    const u32 i = static_cast<u32>(__builtin_ctz(rest));
-    if (addresses[i] % 16) return fault_misaligned(warp, in, addresses[i], 16, i);
-    if (in->space && addresses[i] + 16 > warp.block->shared_bytes)
-      return fault_bounds(warp, in, SpaceKind::shared, addresses[i], 16, i);
-  }
-  if (warp.observe)
-    observe(warp, in, addresses, warp.mask, 16, in->space ? SpaceKind::shared : SpaceKind::global, AccessKind::atomic);
-  if (in->space) {
-    for (auto& address : addresses) address += reinterpret_cast<u64>(warp.block->shared);
-  } else if (!resolve_lanes(warp, in, addresses, 16, AccessKind::atomic)) {
-    return nullptr;
-  }
+  if (!find_places(warp, in, 16, addresses)) return nullptr;
   for (u32 rest = warp.mask; rest; rest &= rest - 1) {
     const int i = __builtin_ctz(rest);
     auto* place = reinterpret_cast<Word*>(addresses[i]);

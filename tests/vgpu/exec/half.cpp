@@ -5,8 +5,13 @@
 namespace tweedie::vgpu::VGPU_ISA {
 namespace {
 
+template <class Type>
+constexpr float kLeastNormal = 0x1p-14f;
+template <>
+constexpr float kLeastNormal<Brain> = 0x1p-126f;
+template <class Type>
 float flush(float x) {
-  return std::fabs(x) < 0x1p-14f ? std::copysign(0.0f, x) : x;
+  return std::fabs(x) < kLeastNormal<Type> ? std::copysign(0.0f, x) : x;
 }
 float saturate(float x) {
   return x > 0 ? (x < 1 ? x : 1.0f) : 0.0f;
@@ -24,17 +29,24 @@ struct MaxNan { static float run(float a, float b, float c) { return a != a || b
 struct Exp2 { static float run(float a, float, float) { return std::exp2(a); } };
 struct Tanh { static float run(float a, float, float) { return std::tanh(a); } };
 // clang-format on
+template <class Op>
+struct XorSign {  // of magnitudes, with the product's sign
+  static float run(float a, float b, float c) {
+    const float r = Op::run(std::fabs(a), std::fabs(b), c);
+    return std::signbit(a) != std::signbit(b) ? -r : r;
+  }
+};
 
 constexpr u8 kFlush = 1, kSaturate = 2, kRelu = 4;
 
 template <class Type, class Op>
 u16 one(u16 a, u16 b, u16 c, u8 flags) {
   float x = Type::widen(a), y = Type::widen(b), z = Type::widen(c);
-  if (flags & kFlush) x = flush(x), y = flush(y), z = flush(z);
+  if (flags & kFlush) x = flush<Type>(x), y = flush<Type>(y), z = flush<Type>(z);
   float r = Op::run(x, y, z);
   if (flags & kSaturate) r = saturate(r);
   if (flags & kRelu) r = r > 0 || r != r ? r : 0.0f;
-  if (flags & kFlush) r = flush(r);
+  if (flags & kFlush) r = flush<Type>(r);
   return Type::narrow(r);
 }
 
@@ -90,6 +102,10 @@ void add_type(HandlerTable& table, const std::string& type) {
   add_both<Type, Max>(table, "max", type);
   add_both<Type, MinNan>(table, "min.nan", type);
   add_both<Type, MaxNan>(table, "max.nan", type);
+  add_both<Type, XorSign<Min>>(table, "min.xorsign", type);
+  add_both<Type, XorSign<Max>>(table, "max.xorsign", type);
+  add_both<Type, XorSign<MinNan>>(table, "min.nan.xorsign", type);
+  add_both<Type, XorSign<MaxNan>>(table, "max.nan.xorsign", type);
   add_both<Type, Exp2>(table, "ex2", type);
   add_both<Type, Tanh>(table, "tanh", type);
   table["neg." + type + "x2"] = sign_pair<false>;

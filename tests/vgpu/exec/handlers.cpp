@@ -42,6 +42,7 @@ const HandlerTable& handlers() {
     add_system(made);
     add_fragment(made);
     add_video(made);
+    add_narrow(made);
     return made;
   }();
   return table;

@@ -54,6 +54,7 @@ void add_async(HandlerTable& table);
 void add_system(HandlerTable& table);
 void add_fragment(HandlerTable& table);
 void add_video(HandlerTable& table);
+void add_narrow(HandlerTable& table);
 
 // All handlers, for the best instruction set that this processor has.
 const HandlerTable& handlers();

@@ -13,7 +13,8 @@
 namespace tweedie::vgpu {
 namespace {
 
-constexpr int kSlice = 512;  // backward branches before others get their turn
+constexpr int kSlice = 512;      // backward branches before others get their turn
+constexpr int kShortSlice = 16;  // the same of a loop that may spin on a lock: its owner needs several turns to let go
 
 bool same_place(const Split& a, const Split& b) {
   return a.at == b.at && a.local == b.local && a.wait == b.wait && a.barrier == b.barrier && a.stack == b.stack;
@@ -132,7 +133,8 @@ void run_split(Warp& warp, const Inst* in) {
 bool run_warp(Warp& warp) {
   const bool profiled = warp.worker->counters != nullptr;
   const Inst* last = warp.resume;
-  warp.budget = kSlice;
+  if (warp.stop != Stop::slice) warp.budget = kSlice;
+  polled() = false;
   for (;;) {
     if (!pick(warp, last) && !(release_waiting(warp) && pick(warp, last))) return true;
     warp.mask = warp.current.mask;
@@ -157,6 +159,7 @@ bool run_warp(Warp& warp) {
     release_waiting(warp);
     if (warp.stop == Stop::slice) {
       warp.rotate = warp.others.size() > 1;
+      warp.budget = polled() ? kShortSlice : kSlice;
       return true;
     }
   }
@@ -277,6 +280,11 @@ u64 take_block(Launch& launch) {
 }
 
 }  // namespace
+
+bool& polled() {
+  static thread_local bool flag = false;
+  return flag;
+}
 
 // A worker keeps several blocks when they spin: each slice may bring another one in, so that a block that waits for a
 // later one (grid synchronisation, look-back) always gets what it waits for.

@@ -85,7 +85,8 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
   *version = CUDART_VERSION;
   return cudaSuccess;
 }
-cudaError_t cudaDeviceCanAccessPeer(int* can, int, int) {
+cudaError_t cudaDeviceCanAccessPeer(int* can, int device, int peer) {
+  if (device != 0 || peer != 0) return set_error(cudaErrorInvalidDevice);
   *can = 0;
   return cudaSuccess;
 }
@@ -110,6 +111,9 @@ cudaError_t cudaDeviceEnablePeerAccess(int, unsigned) {  // there is no other de
   return set_error(cudaErrorInvalidDevice);
 }
 cudaError_t cudaDeviceDisablePeerAccess(int) {
+  return set_error(cudaErrorInvalidDevice);
+}
+cudaError_t cudaDeviceGetP2PAttribute(int*, cudaDeviceP2PAttr, int, int) {
   return set_error(cudaErrorInvalidDevice);
 }
 cudaError_t cudaDeviceGetLimit(size_t* value, cudaLimit limit) {

@@ -103,8 +103,11 @@ cudaError_t cudaHostGetDevicePointer(void** device, void* host, unsigned) {
   *device = host;
   return cudaSuccess;
 }
-cudaError_t cudaHostGetFlags(unsigned* flags, void*) {
-  *flags = 0;
+cudaError_t cudaHostGetFlags(unsigned* flags, void* host) {
+  const Allocation* found = Memory::instance().find(reinterpret_cast<u64>(host));
+  if (!found || (found->kind != MemoryKind::pinned && found->kind != MemoryKind::registered))
+    return set_error(cudaErrorInvalidValue);
+  *flags = cudaHostAllocMapped;  // with unified addresses all of it is
   return cudaSuccess;
 }
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total) {
@@ -176,6 +179,10 @@ cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, size_t) {
   return cudaSuccess;
 }
 cudaError_t cudaMemPoolSetAccess(cudaMemPool_t, const cudaMemAccessDesc*, size_t) {
+  return cudaSuccess;
+}
+cudaError_t cudaMemPoolGetAccess(cudaMemAccessFlags* flags, cudaMemPool_t, cudaMemLocation*) {
+  *flags = cudaMemAccessFlagsProtReadWrite;
   return cudaSuccess;
 }
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribute, void* value) {

@@ -135,18 +135,23 @@ struct CUgraphNode_st {
   bool enabled = true;
   cudaKernelNodeParams kernel{};
   std::vector<tweedie::vgpu::u8> parameters;
+  std::vector<void*> arguments;  // the places of `parameters`, for whoever asks
+  std::map<cudaKernelNodeAttrID, cudaKernelNodeAttrValue> attributes;
   cudaHostNodeParams host{};
   cudaMemsetParams memset{};
   cudaMemcpy3DParms copy3d{};
+  cudaMemAllocNodeParams memory{};
   cudaEvent_t event = nullptr;
-  CUgraph_st* child = nullptr;
+  std::shared_ptr<CUgraph_st> child;
   bool cooperative = false;
   void set_kernel(const cudaKernelNodeParams& params);
 };
 struct CUgraph_st {
   std::vector<std::unique_ptr<CUgraphNode_st>> nodes;
+  std::map<CUgraphNode_st*, CUgraphNode_st*> from_source;  // of a clone
 };
 struct CUgraphExec_st {
+  unsigned long long flags = 0;
   std::unique_ptr<CUgraph_st> graph;                       // a copy
   std::map<CUgraphNode_st*, CUgraphNode_st*> from_source;  // source node to the copy's
   std::shared_ptr<tweedie::vgpu::Operation> last_launch;   // the next one comes after it, whatever its stream
@@ -166,6 +171,8 @@ cudaError_t run_graph(CUgraph_st& graph);
 // Adds the graph as it is now to what the stream holds.
 cudaError_t launch_later(CUgraphExec_st& exec, CUstream_st& stream);
 std::unique_ptr<CUgraph_st> clone_graph(const CUgraph_st& graph, std::map<CUgraphNode_st*, CUgraphNode_st*>& map);
+// An event that a graph's node records.
+cudaError_t record_now(cudaEvent_t event);
 // An operation that may not happen while any stream captures (cudaMalloc is fine; synchronisation is not).
 cudaError_t refuse_while_capturing(cudaStream_t stream);
 

@@ -72,6 +72,10 @@ cudaError_t wait_for_stream(cudaStream_t stream) {
 cudaError_t wait_for_device() {
   return deferred() ? Schedule::instance().wait(Schedule::instance().all()) : sticky_error();
 }
+cudaError_t record_now(cudaEvent_t event) {
+  if (!deferred()) event->record = done_now();  // else the launch of the graph that this is in stands for it
+  return cudaSuccess;
+}
 
 }  // namespace tweedie::vgpu
 
@@ -166,11 +170,7 @@ cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t handle, uns
     return cudaSuccess;
   }
   return set_error(enqueue(
-      handle, NodeType::event_record,
-      [event] {
-        if (!deferred()) event->record = done_now();  // else the launch of the graph that this is in stands for it
-        return cudaSuccess;
-      },
+      handle, NodeType::event_record, [event] { return record_now(event); },
       [event](CUgraphNode_st& node) { node.event = event; }));
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {

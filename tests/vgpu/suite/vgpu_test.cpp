@@ -46,6 +46,9 @@ TEST(Programs, Matrix) {
 TEST(Programs, Runtime) {
   expect_clean("--check mem,init,sync", "runtime");
 }
+TEST(Programs, Graphs) {
+  expect_clean("--check all", "graphs");
+}
 TEST(Programs, Libraries) {
   expect_clean("--check mem,init", "libraries");
 }
@@ -119,6 +122,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Bug{"missing_syncwarp", "race", "one thread reads what another wrote", "planted.cu:"},
                     Bug{"flag_without_release", "race", "one thread reads what another wrote shared", "planted.cu:"},
                     Bug{"texture_fetch", "mem", "the virtual GPU lacks this instruction", "tex.1d"},
+                    Bug{"sparse_product", "mem", "the virtual GPU lacks this instruction", "mma.sp"},
                     Bug{"trap", "mem", "trap", "thread (7, 0, 0)"}),
     [](const auto& info) { return std::string(info.param.name) + "_" + std::to_string(info.index); });
 
