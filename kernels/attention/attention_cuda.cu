@@ -160,14 +160,15 @@ __global__ void __launch_bounds__(threads, groups == 1 ? 2 : 1) attention_grad_q
   const Rows grad_out = heads.rows(heads.grad_out, heads.queries, part.head);
   const Rows v = heads.rows(heads.v, heads.keys, part.head);
   const Columns k_columns = heads.columns(heads.k, heads.keys, part.head);
-  const auto log_sum_exp =
-      load_statistics<4>(heads.statistics(heads.log_sum_exp, part.head), part.first_row + m, heads.queries);
-  const auto delta = load_statistics<4>(heads.statistics(heads.delta, part.head), part.first_row + m, heads.queries);
   Sums grad[groups] = {};
   for (int first_key = 0; first_key < heads.keys; first_key += tile) {
     Sums scores = {}, products = {};
     gemm::simt_accumulate<Tile>(q, part.first_row, k, first_key, 0, heads.channels, m, n, shared, scores);
     gemm::simt_accumulate<Tile>(grad_out, part.first_row, v, first_key, 0, heads.channels, m, n, shared, products);
+    // Loaded anew for each tile: registers that the products need do not carry them.
+    const auto log_sum_exp =
+        load_statistics<4>(heads.statistics(heads.log_sum_exp, part.head), part.first_row + m, heads.queries);
+    const auto delta = load_statistics<4>(heads.statistics(heads.delta, part.head), part.first_row + m, heads.queries);
 #pragma unroll
     for (int i = 0; i < 4; ++i)
 #pragma unroll

@@ -102,6 +102,7 @@ inline std::vector<OperationCase> layer_norm_cases() {
   add({.x = {2, 3, 509}});
   add({.x = {1, 2, 2309}, .modulation = true, .offset = 10.0});
   for (const bool affine : {false, true}) add({.x = {1, 2, 9224}, .affine = affine, .offset = 10.0});
+  add({.x = {2, 2, 6152}, .modulation = true, .offset = 10.0});
   add({.x = {2, 5, 257}, .offset = 1e4});
   add({.x = {128, 64, 384}, .affine = false, .modulation = true, .level = CaseLevel::benchmark});
   add({.x = {128, 64, 128}, .level = CaseLevel::benchmark});

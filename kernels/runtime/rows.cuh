@@ -21,6 +21,11 @@ constexpr int held_packs_of(int width) {
 inline bool takes_long_team(std::int64_t columns, int width) {
   return columns > short_team * held_packs_of(width) * width;
 }
+/// Of a row's columns, those whose values a team holds.
+inline std::int64_t held_columns(std::int64_t columns, int width) {
+  const std::int64_t held = (takes_long_team(columns, width) ? long_team : short_team) * held_packs_of(width) * width;
+  return columns < held ? columns : held;
+}
 /// Blocks for `rows` rows.
 inline unsigned blocks_for_rows(Stream& stream, std::int64_t rows, std::int64_t columns, int width) {
   return blocks_for(stream, rows * (takes_long_team(columns, width) ? long_team : short_team));
