@@ -1,7 +1,11 @@
 #!/usr/bin/env bash
-# usage: end_to_end.sh BIN: the programs on cuda at tiny size, against the same on the cpu. It needs a device (run.sh).
+# usage: end_to_end.sh BIN [NETWORK...]: the programs on cuda at tiny size, against the same on the cpu; with NETWORKs, only
+# training, sampling and scores of these, in float32. It needs a device (run.sh).
 set -euo pipefail
 bin=$1
+shift
+networks=("$@")
+[[ $# -gt 0 ]] || networks=(mlp:16x2 unet:4x1)
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 die() {
@@ -40,7 +44,7 @@ train() {
   "$bin/train_dsm" --data "$out/images.npy" --resolution 8 --network "$1" --steps 3 --batch 4 --log-every 3 \
     --held-out 0 --log-level quiet "${@:2}" >/dev/null
 }
-for network in mlp:16x2 unet:4x1; do
+for network in "${networks[@]}"; do
   here=$out/${network%%:*}
   train "$network" --device cpu --out "$here-cpu"
   train "$network" --device cuda --out "$here-cuda"
@@ -60,6 +64,11 @@ for network in mlp:16x2 unet:4x1; do
     --out "$here-scores.npz" --log-level quiet >/dev/null
   [[ -s $here-scores.npz && -s $here-grads.safetensors ]] || die "$network: no scores"
 done
+
+if [[ $# -gt 0 ]]; then
+  echo "end_to_end: training, sampling and scores ran on cuda"
+  exit 0
+fi
 
 # The closed form at three points, and a whole study: every number as on the cpu.
 for device in cpu cuda; do
