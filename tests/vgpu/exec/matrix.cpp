@@ -39,9 +39,14 @@ inline void expand(const u32* words, int type, F16 (*out)[2]) {
       out[0][h] = reinterpret_cast<F16>(_mm512_cvtph_ps(_mm512_cvtepi32_epi16(v)));
       out[1][h] = reinterpret_cast<F16>(_mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(v, 16))));
 #else
-      for (int i = 0; i < 16; ++i) {
-        out[0][h][i] = Half::widen(static_cast<u16>(w[i]));
-        out[1][h][i] = Half::widen(static_cast<u16>(w[i] >> 16));
+      for (int part = 0; part < 2; ++part) {
+        const auto v = load<__m256i>(words + 16 * h + 8 * part);
+        const __m256i halves[] = {_mm256_and_si256(v, _mm256_set1_epi32(0xffff)), _mm256_srli_epi32(v, 16)};
+        for (int s = 0; s < 2; ++s) {
+          const __m256 wide = _mm256_cvtph_ps(
+              _mm_packus_epi32(_mm256_castsi256_si128(halves[s]), _mm256_extracti128_si256(halves[s], 1)));
+          std::memcpy(reinterpret_cast<u8*>(&out[s][h]) + 32 * part, &wide, sizeof wide);
+        }
       }
 #endif
     }
@@ -57,6 +62,15 @@ inline void expand(const u32* words, int type, I16 (*out)[2]) {
   }
 }
 
+inline I16 add_saturated(I16 a, I16 b) {
+  I16 sum;
+  for (int i = 0; i < 16; ++i)
+    sum[i] = static_cast<i32>(std::clamp<i64>(static_cast<i64>(a[i]) + b[i], std::numeric_limits<i32>::min(),
+                                              std::numeric_limits<i32>::max()));
+  return sum;
+}
+
+#ifdef __AVX512F__
 template <int W>
 constexpr I16 kBroadcast = {W,     W,     W,     W,     4 + W,  4 + W,  4 + W,  4 + W,
                             8 + W, 8 + W, 8 + W, 8 + W, 12 + W, 12 + W, 12 + W, 12 + W};
@@ -69,25 +83,11 @@ constexpr I16 kColumns = {
 template <class V>
 __attribute__((always_inline)) inline V multiply_add(V a, V b, V c) {
   if constexpr (std::is_same_v<V, F16>) {
-#ifdef __AVX512F__
     return reinterpret_cast<F16>(
         _mm512_fmadd_ps(reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b), reinterpret_cast<__m512>(c)));
-#else
-    F16 r;
-    for (int i = 0; i < 16; ++i) r[i] = __builtin_fmaf(a[i], b[i], c[i]);
-    return r;
-#endif
   } else {
     return a * b + c;
   }
-}
-
-inline I16 add_saturated(I16 a, I16 b) {
-  I16 sum;
-  for (int i = 0; i < 16; ++i)
-    sum[i] = static_cast<i32>(std::clamp<i64>(static_cast<i64>(a[i]) + b[i], std::numeric_limits<i32>::min(),
-                                              std::numeric_limits<i32>::max()));
-  return sum;
 }
 
 // acc[2 * half + parity][h]: rows 8 half + 4 h .. + 3, columns 2 t + parity.
@@ -118,6 +118,92 @@ __attribute__((always_inline)) inline void tile(V acc[4][2], const u32* const* a
     step<V, Sub, 3>(acc, wide_a, wide_b, halves);
   }
 }
+#else
+// The same sums in the same order with vectors of eight: GCC takes a shuffle of sixteen lanes apart into single ones.
+template <class E>
+struct Vectors;
+template <>
+struct Vectors<float> {
+  using Eight = float __attribute__((vector_size(32)));
+  using Four = float __attribute__((vector_size(16)));
+};
+template <>
+struct Vectors<i32> {
+  using Eight = i32 __attribute__((vector_size(32)));
+  using Four = i32 __attribute__((vector_size(16)));
+};
+template <class E>
+using Eight = typename Vectors<E>::Eight;
+template <class E>
+using Four = typename Vectors<E>::Four;
+
+template <class E>
+__attribute__((always_inline)) inline Eight<E> multiply_add(Eight<E> a, Eight<E> b, Eight<E> c) {
+  if constexpr (std::is_same_v<E, float>)
+    return _mm256_fmadd_ps(a, b, c);
+  else
+    return a * b + c;
+}
+
+template <int W>
+constexpr Eight<i32> kBroadcast = {W, W, W, W, 4 + W, 4 + W, 4 + W, 4 + W};
+
+// columns[w][parity]: word w of columns 2 t + parity, t = 0..3, twice over.
+template <class E>
+__attribute__((always_inline)) inline void columns_of(const E* b, Eight<E> (*columns)[2]) {
+  for (int parity = 0; parity < 2; ++parity) {
+    Four<E> row[4];
+    for (int t = 0; t < 4; ++t) row[t] = *reinterpret_cast<const Four<E>*>(b + 4 * (2 * t + parity));
+    constexpr Four<i32> kLow = {0, 4, 1, 5}, kHigh = {2, 6, 3, 7}, kFirst = {0, 1, 4, 5}, kLast = {2, 3, 6, 7};
+    const Four<E> low_01 = __builtin_shuffle(row[0], row[1], kLow), low_23 = __builtin_shuffle(row[2], row[3], kLow);
+    const Four<E> high_01 = __builtin_shuffle(row[0], row[1], kHigh),
+                  high_23 = __builtin_shuffle(row[2], row[3], kHigh);
+    const Four<E> words[] = {__builtin_shuffle(low_01, low_23, kFirst), __builtin_shuffle(low_01, low_23, kLast),
+                             __builtin_shuffle(high_01, high_23, kFirst), __builtin_shuffle(high_01, high_23, kLast)};
+    for (int w = 0; w < 4; ++w)
+      columns[w][parity] = __builtin_shufflevector(words[w], words[w], 0, 1, 2, 3, 4, 5, 6, 7);
+  }
+}
+
+// Eight lanes of the sums in even and odd columns: a step for each word, and for each of its sub-elements.
+template <class E, int Sub, int... W>
+__attribute__((always_inline)) inline void steps(Eight<E>& even, Eight<E>& odd, const E* a,
+                                                 const Eight<E> (*columns)[4][2], std::integer_sequence<int, W...>) {
+  const auto step = [&]<int Word>(std::integral_constant<int, Word>) __attribute__((always_inline)) {
+#pragma GCC unroll 4
+    for (int s = 0; s < Sub; ++s) {
+      const Eight<E> x = __builtin_shuffle(*reinterpret_cast<const Eight<E>*>(a + 32 * s), kBroadcast<Word>);
+      even = multiply_add<E>(x, columns[s][Word][0], even);
+      odd = multiply_add<E>(x, columns[s][Word][1], odd);
+    }
+  };
+  (step(std::integral_constant<int, W>{}), ...);
+}
+
+template <class V, int Sub>
+__attribute__((always_inline)) inline void tile(V acc[4][2], const u32* const* a, const u32* const* b, int k_blocks,
+                                                int halves, int a_type, int b_type) {
+  using E = std::remove_reference_t<decltype(acc[0][0][0])>;
+  for (int k = 0; k < k_blocks; ++k) {
+    V wide[4][2];
+    const auto words = reinterpret_cast<const E*>(wide);
+    Eight<E> columns[4][4][2];
+    expand(b[k], b_type, wide);
+    for (int s = 0; s < Sub; ++s) columns_of<E>(words + 32 * s, columns[s]);
+    for (int half = 0; half < halves; ++half) {
+      expand(a[k * halves + half], a_type, wide);
+      for (int q = 0; q < 4; ++q) {
+        Eight<E>& even = reinterpret_cast<Eight<E>*>(acc[2 * half])[q];
+        Eight<E>& odd = reinterpret_cast<Eight<E>*>(acc[2 * half + 1])[q];
+        Eight<E> of_even = even, of_odd = odd;
+        steps<E, Sub>(of_even, of_odd, words + 8 * q, columns, std::make_integer_sequence<int, 4>{});
+        even = of_even;
+        odd = of_odd;
+      }
+    }
+  }
+}
+#endif
 
 // list: D, A, B, C registers. kind: type of A, bytes: of B; count: blocks of k; flags: 1 C in half, 2 D in half, 4 only
 // 8 rows, 8 saturate (integers); extra: tiles along n (low byte) and m; target: registers of A (low byte) and B for
